@@ -1,0 +1,184 @@
+//! Temperature and marginalisation as adapters over a model, so that no other function takes them as arguments.
+//!
+//! [`Annealed`] interpolates between the base-rate model and the model; [`Collapsed`] sums some blocks out.
+
+use crate::base_rate::base_rate_energy;
+use crate::linalg::col;
+use crate::{
+    Block, Energy, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Score, Slab, States, Version,
+    linalg, sweep,
+};
+use std::ops::Range;
+
+/// `E_β = E₀ + β (E - E₀)` with the base-rate model `E₀ = U(x; θ) - baseᵀx`: every unit independent at `β = 0`, the model
+/// itself at `β = 1`.
+#[derive(Debug)]
+pub struct Annealed<'a, M: ?Sized> {
+    model: &'a M,
+    base: &'a [f32],
+    beta: f32,
+    version: Version,
+}
+
+impl<'a, M: Energy + ?Sized> Annealed<'a, M> {
+    /// The model at inverse temperature `beta`, above fields `base`, one a row.
+    ///
+    /// # Panics
+    /// If there is not one field a row.
+    pub fn new(model: &'a M, base: &'a [f32], beta: f32) -> Self {
+        assert_eq!(base.len(), model.n_rows(), "a base field for every row");
+        Self { model, base, beta, version: Version::fresh() }
+    }
+}
+
+impl<M: Energy + ?Sized> Energy for Annealed<'_, M> {
+    fn blocks(&self) -> &[Block] {
+        self.model.blocks()
+    }
+    fn theta(&self, block: usize) -> &[f32] {
+        self.model.theta(block)
+    }
+    fn n_given(&self) -> usize {
+        self.model.n_given()
+    }
+    fn version(&self) -> Version {
+        self.version
+    }
+    fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
+        self.model.energy(x, out);
+        for (j, o) in out.iter_mut().enumerate() {
+            let base = base_rate_energy(self.model, self.base, &[], col(&x, j));
+            *o = base + self.beta as f64 * (*o - base);
+        }
+    }
+}
+impl<M: Gibbs + ?Sized> Gibbs for Annealed<'_, M> {
+    fn field(&self, rows: Range<usize>, x: MatRef<'_>, mut out: MatMut<'_>) {
+        self.model.field(rows.clone(), x, out.as_view_mut());
+        for mut column in out.column_iter_mut() {
+            column.iter_mut().zip(&self.base[rows.clone()]).for_each(|(f, b)| *f = b + self.beta * (*f - b));
+        }
+    }
+    /// The model's own sweep; cached fields stay those of the model, so a change of temperature keeps them. One
+    /// temperature over another goes block by block.
+    fn sweep(&self, slab: &mut Slab<'_>, response: &mut Response<'_>) {
+        if response.is_tempered() {
+            sweep::blocks(self, slab, response);
+        } else {
+            self.model.sweep(slab, &mut response.tempered(self.beta, self.base));
+        }
+    }
+}
+impl<M: Score + ?Sized> Score for Annealed<'_, M> {
+    fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
+        self.model.grad_x(x, out.as_view_mut());
+        for (b, block) in self.blocks().iter().enumerate() {
+            let rows = block.rows.clone();
+            let mut base = vec![0.0; rows.len()];
+            for (j, mut column) in out.column_iter_mut().enumerate() {
+                base.iter_mut().zip(&self.base[rows.clone()]).for_each(|(g, b)| *g = -b);
+                block.unit.base_grad_x(self.theta(b), &col(&x, j)[rows.clone()], &mut base);
+                let part = &mut column.as_mut_slice()[rows.clone()];
+                part.iter_mut().zip(&base).for_each(|(g, b)| *g = b + self.beta * (*g - b));
+            }
+        }
+    }
+}
+
+/// The model with some blocks summed out: `F(x) = -log Σ exp(-E)`. They are the trailing rows, so that its states are the
+/// leading rows alone.
+#[derive(Debug)]
+pub struct Collapsed<'a, M: ?Sized> {
+    model: &'a M,
+    summed: Vec<usize>,
+    kept: Vec<usize>,
+    blocks: Vec<Block>,
+}
+
+impl<'a, M: Marginal + ?Sized> Collapsed<'a, M> {
+    /// The model without the blocks `summed`, all of one group.
+    ///
+    /// # Panics
+    /// If rows of other blocks come after theirs.
+    pub fn new(model: &'a M, summed: &[usize]) -> Self {
+        let all = model.blocks();
+        let kept: Vec<usize> = (0..all.len()).filter(|b| !summed.contains(b)).collect();
+        let blocks: Vec<Block> = kept.iter().map(|&b| all[b].clone()).collect();
+        let end = blocks.iter().map(|b| b.rows.end).max().unwrap_or(0);
+        assert!(summed.iter().all(|&b| all[b].rows.start >= end), "only trailing rows can be collapsed");
+        Self { model, summed: summed.to_vec(), kept, blocks }
+    }
+    /// The states with the summed rows at zero.
+    fn full(&self, x: MatRef<'_>) -> Mat {
+        let mut full = Mat::zeros(self.model.n_rows(), x.ncols());
+        full.rows_mut(0, x.nrows()).copy_from(&x);
+        full
+    }
+}
+impl<M: Marginal + ?Sized> Energy for Collapsed<'_, M> {
+    fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+    fn theta(&self, block: usize) -> &[f32] {
+        self.model.theta(self.kept[block])
+    }
+    fn n_given(&self) -> usize {
+        self.model.n_given()
+    }
+    fn version(&self) -> Version {
+        self.model.version()
+    }
+    fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
+        self.model.energy_without(&self.summed, x, out);
+    }
+}
+/// `∂F/∂x = U'(x) - φ(x, E[summed | x])`: the average over the summed units commutes with the derivative.
+impl<M: Marginal + ?Sized> Score for Collapsed<'_, M> {
+    fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
+        let mut states = States::new(self.full(x));
+        let means: Vec<Mat> = self.summed.iter().map(|&b| states.mean(self.model, b).clone_owned()).collect();
+        for (&b, mean) in self.summed.iter().zip(&means) {
+            states.x_mut().rows_range_mut(self.model.blocks()[b].rows.clone()).copy_from(mean);
+        }
+        for (k, block) in self.blocks.iter().enumerate() {
+            let rows = block.rows.clone();
+            self.model.field(rows.clone(), states.x(), out.rows_range_mut(rows.clone()));
+            for (j, mut column) in out.column_iter_mut().enumerate() {
+                let part = &mut column.as_mut_slice()[rows.clone()];
+                part.iter_mut().for_each(|o| *o = -*o);
+                block.unit.base_grad_x(self.theta(k), &col(&x, j)[rows.clone()], part);
+            }
+        }
+    }
+}
+/// Exact where the model's posterior is: `∂F/∂θ = E[∂E/∂θ | x]`.
+impl<M: Marginal + Learn + ?Sized> Learn for Collapsed<'_, M> {
+    fn params(&self) -> &Params {
+        self.model.params()
+    }
+    fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+        self.model.grad_expected(&mut States::new(self.full(x)), Phase::Data, weights, grad);
+    }
+}
+
+/// The plain block-by-block sweep of the annealed model itself, with its own fields: the twin of its [`Gibbs::sweep`].
+pub fn plain_annealed_sweep<M: Gibbs + ?Sized>(
+    model: &Annealed<'_, M>,
+    slab: &mut Slab<'_>,
+    response: &mut Response<'_>,
+) {
+    sweep::blocks(model, slab, response);
+}
+
+/// Log-partition of a block at fields `base + beta (φ - base)`, with scratch memory of the length of the field.
+pub(crate) fn tempered_log_partition<M: Energy + ?Sized>(
+    model: &M,
+    block: usize,
+    (beta, base): (f32, &[f32]),
+    field: &[f32],
+    scratch: &mut [f32],
+) -> f64 {
+    let b = &model.blocks()[block];
+    linalg::mix(beta, &base[b.rows.clone()], field, scratch);
+    b.unit.log_partition(model.theta(block), scratch)
+}

@@ -1,0 +1,170 @@
+//! Training data: a matrix of units × samples that minibatches are drawn from.
+//!
+//! The one idea is [`Samples`]: whatever can write chosen samples as columns is data, be it a matrix in memory, a byte
+//! a pixel, or bits that are drawn anew each epoch. The module knows matrices and files; it knows no model and no
+//! training.
+
+mod batches;
+mod encode;
+mod idx;
+mod standardise;
+mod synthetic;
+
+pub use batches::{Batches, order};
+pub use encode::{Pixels, Redrawn, bernoulli, one_hot, real, threshold};
+pub use idx::{Folder, Images, Labelled, parse_images, parse_labels, read_images, read_labels};
+pub use standardise::Standardise;
+pub use synthetic::{BarsAndStripes, bars_and_stripes, shifter};
+
+use crate::{Error, Mat, MatMut, Result};
+use std::ops::Range;
+
+/// Data that a trainer can draw minibatches from: rows are units, columns are samples.
+pub trait Samples: Sync {
+    /// The number of units of a sample.
+    fn n_rows(&self) -> usize;
+
+    /// The number of samples.
+    fn n_samples(&self) -> usize;
+
+    /// Writes the samples `index` as the columns of `out` (`n_rows` × `index.len()`), in that order.
+    ///
+    /// The result depends on `epoch` and `index` alone, so that data which is drawn anew each epoch ([`Redrawn`]) can
+    /// be reproduced; data that is fixed ignores `epoch`.
+    ///
+    /// # Panics
+    ///
+    /// If `out` has another shape, or an index is not below [`n_samples`](Self::n_samples).
+    fn gather(&self, epoch: u64, index: &[usize], out: MatMut<'_>);
+
+    /// All samples of epoch 0 as one matrix, `n_rows` × `n_samples`.
+    fn to_mat(&self) -> Mat {
+        let index: Vec<usize> = (0..self.n_samples()).collect();
+        let mut all = Mat::zeros(self.n_rows(), index.len());
+        self.gather(0, &index, all.columns_mut(0, index.len()));
+        all
+    }
+}
+
+impl<T: Samples + ?Sized> Samples for &T {
+    fn n_rows(&self) -> usize {
+        (**self).n_rows()
+    }
+    fn n_samples(&self) -> usize {
+        (**self).n_samples()
+    }
+    fn gather(&self, epoch: u64, index: &[usize], out: MatMut<'_>) {
+        (**self).gather(epoch, index, out);
+    }
+}
+
+impl Samples for Mat {
+    fn n_rows(&self) -> usize {
+        self.nrows()
+    }
+    fn n_samples(&self) -> usize {
+        self.ncols()
+    }
+    fn gather(&self, _: u64, index: &[usize], out: MatMut<'_>) {
+        fill_columns(self.nrows(), index, out, |i, column| column.copy_from_slice(self.column(i).as_slice()));
+    }
+}
+
+/// Calls `fill(sample, column)` for each of `index` and the column of `out` it belongs to.
+fn fill_columns(rows: usize, index: &[usize], mut out: MatMut<'_>, fill: impl Fn(usize, &mut [f32])) {
+    assert_eq!(out.shape(), (rows, index.len()), "the shape to gather into");
+    for (mut column, &i) in out.column_iter_mut().zip(index) {
+        fill(i, column.as_mut_slice());
+    }
+}
+
+/// Consecutive samples of other data, such as a training set without the samples held out from it.
+#[derive(Debug)]
+pub struct Part<'a, S: ?Sized> {
+    /// The data it is a part of.
+    pub samples: &'a S,
+    /// Which samples of it.
+    pub range: Range<usize>,
+}
+
+/// The samples `range` of `samples`; sample 0 of the part is sample `range.start` of the whole.
+///
+/// # Errors
+///
+/// [`Error::Value`] if the range runs backwards or past the last sample.
+///
+/// ```
+/// use harmonium::{Mat, data::{Samples, slice}};
+/// let all = Mat::from_row_slice(1, 4, &[0.0, 1.0, 2.0, 3.0]);
+/// let (train, held_out) = (slice(&all, 0..3)?, slice(&all, 3..4)?);
+/// assert_eq!((train.n_samples(), held_out.to_mat()[0]), (3, 3.0));
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+pub fn slice<S: Samples + ?Sized>(samples: &S, range: Range<usize>) -> Result<Part<'_, S>> {
+    let n = samples.n_samples();
+    if range.start > range.end || range.end > n {
+        return Err(Error::value("a range of samples", format!("within 0..{n}"), format!("{range:?}")));
+    }
+    Ok(Part { samples, range })
+}
+
+impl<S: Samples + ?Sized> Samples for Part<'_, S> {
+    fn n_rows(&self) -> usize {
+        self.samples.n_rows()
+    }
+    fn n_samples(&self) -> usize {
+        self.range.len()
+    }
+    fn gather(&self, epoch: u64, index: &[usize], mut out: MatMut<'_>) {
+        assert_eq!(out.ncols(), index.len(), "the columns to gather into");
+        for (column, &i) in index.iter().enumerate() {
+            // Checked here: the whole may well have a sample past the end of its part.
+            assert!(i < self.range.len(), "sample {i} of a part of {}", self.range.len());
+            self.samples.gather(epoch, &[self.range.start + i], out.columns_mut(column, 1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting() -> Mat {
+        Mat::from_fn(2, 5, |r, c| (10 * r + c) as f32)
+    }
+
+    #[test]
+    fn a_matrix_gathers_its_columns_in_the_order_asked() {
+        let mut out = Mat::zeros(2, 3);
+        (&counting() as &dyn Samples).gather(7, &[4, 0, 4], out.columns_mut(0, 3));
+        assert_eq!(out, Mat::from_row_slice(2, 3, &[4., 0., 4., 14., 10., 14.]));
+        assert_eq!(counting().to_mat(), counting());
+    }
+
+    #[test]
+    fn a_part_starts_where_its_range_does() {
+        let whole = counting();
+        let part = slice(&whole, 1..4).unwrap();
+        assert_eq!((part.n_rows(), part.n_samples()), (2, 3));
+        assert_eq!(part.to_mat(), whole.columns(1, 3));
+        let inner = slice(&part, 2..3).unwrap();
+        assert_eq!(inner.to_mat(), whole.columns(3, 1));
+        assert_eq!(slice(&whole, 5..5).unwrap().n_samples(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "sample 2 of a part of 2")]
+    fn a_part_never_shows_what_lies_outside_it() {
+        let whole = counting();
+        slice(&whole, 0..2).unwrap().gather(0, &[2], Mat::zeros(2, 1).columns_mut(0, 1));
+    }
+
+    #[test]
+    #[expect(clippy::reversed_empty_ranges, reason = "that is the mistake under test")]
+    fn a_range_outside_is_refused() {
+        let whole = counting();
+        let message = |range| slice(&whole, range).unwrap_err().to_string();
+        assert_eq!(message(3..6), "a range of samples must be within 0..5, got 3..6");
+        assert_eq!(message(3..2), "a range of samples must be within 0..5, got 3..2");
+    }
+}

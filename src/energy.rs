@@ -1,0 +1,116 @@
+//! The contract: what a model says about itself. Samplers, objectives and evaluators ask for these and nothing else.
+//!
+//! ```
+//! use harmonium::{Energy, models::Rbm, units::Bernoulli};
+//! let rbm = Rbm::new((3, Bernoulli), (2, Bernoulli)); // all parameters zero: E = 0 everywhere
+//! let states = harmonium::Mat::from_element(5, 4, 1.0); // four states: three visible rows, two hidden ones
+//! let mut energies = [1.0; 4];
+//! rbm.energy(states.as_view(), &mut energies);
+//! assert_eq!(energies, [0.0; 4]);
+//! ```
+
+use crate::{MatMut, MatRef, Params, Response, Slab, States, Unit, Version, sweep};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows of the state and the kind of unit that lives there. Blocks of one group are independent given the rest: changing
+/// one leaves the fields of the others as they are.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Rows of the state.
+    pub rows: Range<usize>,
+    /// The kind of unit.
+    pub unit: Arc<dyn Unit>,
+    /// A number shared by blocks that are independent given the rest.
+    pub group: usize,
+}
+
+/// An unnormalised density `p(x) ∝ exp(-E(x))`; columns of `x` are states: given rows, then data rows, then latent rows.
+pub trait Energy: Sync {
+    /// Who lives where, in sweep order where [`Gibbs`] applies.
+    fn blocks(&self) -> &[Block];
+    /// The units' own parameters, `n_theta` a row of the block.
+    fn theta(&self, _block: usize) -> &[f32] {
+        &[]
+    }
+    /// Leading rows that are inputs, `E(y | x)`: never sampled, in no block.
+    fn n_given(&self) -> usize {
+        0
+    }
+    /// Height of a state.
+    fn n_rows(&self) -> usize {
+        self.blocks().iter().map(|b| b.rows.end).max().unwrap_or(self.n_given())
+    }
+    /// Changes whenever the energy does: cached fields hold for one version.
+    fn version(&self) -> Version;
+    /// `out = E(xₙ)`, in nats.
+    fn energy(&self, x: MatRef<'_>, out: &mut [f64]);
+}
+
+/// Units of a block are independent given the rest: `E(x) = U(x_b) - φ_bᵀx_b + const`.
+pub trait Gibbs: Energy {
+    /// `out = φ` of any rows of one block; reads only rows outside the block's group.
+    fn field(&self, rows: Range<usize>, x: MatRef<'_>, out: MatMut<'_>);
+    /// One pass over the blocks; overridden where structure pays (tiles, lattices).
+    fn sweep(&self, slab: &mut Slab<'_>, response: &mut Response<'_>) {
+        sweep::blocks(self, slab, response);
+    }
+}
+
+/// The energy is differentiable in `x`.
+pub trait Score: Energy {
+    /// `out = ∂E/∂x`
+    fn grad_x(&self, x: MatRef<'_>, out: MatMut<'_>);
+}
+
+/// The energy is differentiable in its parameters.
+pub trait Learn: Energy {
+    /// Given and data rows; the others are latent.
+    fn n_visible(&self) -> usize {
+        self.n_rows()
+    }
+    /// The parameters.
+    fn params(&self) -> &Params;
+    /// `grad += Σ wₙ ∂E(xₙ)/∂θ`; a state of weight zero is absent, whatever it holds.
+    fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params);
+    /// The same with the latent rows averaged out as far as is known.
+    fn grad_expected(&self, states: &mut States, _phase: Phase, weights: &[f32], grad: &mut Params) {
+        self.grad_params(states.x(), weights, grad);
+    }
+}
+
+/// Owns its parameters. Apart from [`Learn`], because borrowing adapters learn but do not own.
+pub trait Train: Learn {
+    /// The only way in: afterwards packed copies are refreshed, symmetry and constraints restored.
+    fn update(&mut self, f: &mut dyn FnMut(&mut Params));
+}
+
+/// Blocks of one group can be summed out: `-log Σ exp(-E) = E(x with them at 0) - Γ(φ)`.
+pub trait Marginal: Gibbs {
+    /// `out = E(x)` with the blocks `summed` at zero; reads none of their rows, which `x` may lack where they come last.
+    fn energy_at_zero(&self, summed: &[usize], x: MatRef<'_>, out: &mut [f64]);
+    /// `out = -log Σ exp(-E)` over the blocks `summed`, all of one group; their rows of `x` may be absent likewise.
+    fn energy_without(&self, summed: &[usize], x: MatRef<'_>, out: &mut [f64]) {
+        sweep::energy_without(self, summed, x, out);
+    }
+}
+
+/// Which average [`Learn::grad_expected`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Over the posterior of the latent rows: exact, or mean field (written into the states).
+    Data,
+    /// Over the first group of blocks given the rest, exactly (Rao-Blackwell). Leaves the chain's state alone.
+    Model,
+}
+
+/// Data for one update.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Visible units × samples.
+    pub x: MatRef<'a>,
+    /// One weight a sample; zero means absent.
+    pub weights: &'a [f32],
+    /// The update it is for, counted from 0.
+    pub step: u64,
+}

@@ -1,0 +1,188 @@
+//! Annealed importance sampling: an estimate of `log Z` with a standard error, by chains that go from the base-rate model
+//! to the model through many temperatures.
+//!
+//! One group of blocks is summed out. Its field at the present state serves both to weigh the state and to sample the
+//! group, so an RBM pays two products a temperature. Z is estimated without bias, so log Z is underestimated on average,
+//! and a likelihood overestimated; a small effective sample size is the sign of it. Chains that all miss a mode of the
+//! model show no sign.
+//!
+//! ## References
+//! - Neal, "Annealed importance sampling", 2001.
+//! - Salakhutdinov and Murray, "On the quantitative analysis of deep belief networks", 2008.
+
+use crate::adapters::tempered_log_partition;
+use crate::base_rate::{base_rate_energy, base_rate_log_partition};
+use crate::linalg::col;
+use crate::rng::{Streams, derive};
+use crate::samplers::{BlockGibbs, Chains, Kernel};
+use crate::sweep::first_group;
+use crate::{Annealed, Error, Marginal, Result, Slab};
+
+/// Settings of annealed importance sampling.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ais {
+    /// Inverse temperatures, rising from 0 to 1.
+    pub betas: Vec<f32>,
+    /// Independent runs.
+    pub runs: usize,
+    /// What they are drawn from.
+    pub seed: u64,
+}
+
+impl Default for Ais {
+    /// The schedule of Salakhutdinov and Murray, 100 runs.
+    fn default() -> Self {
+        Self { betas: Self::sm08(), runs: 100, seed: 0 }
+    }
+}
+
+impl Ais {
+    /// The 14,500 temperatures of Salakhutdinov and Murray (2008): 500 uniform in 0..0.5, 4,000 in 0.5..0.9, 10,000 in
+    /// 0.9..1.
+    pub fn sm08() -> Vec<f32> {
+        Self::piecewise(&[(0.0, 500), (0.5, 4_000), (0.9, 10_000)])
+    }
+    /// `n` steps of one size.
+    pub fn linear(n: usize) -> Vec<f32> {
+        Self::piecewise(&[(0.0, n)])
+    }
+    /// The densities of [`Ais::sm08`] with about `n` steps in all, at least one in each part.
+    pub fn like_sm08(n: usize) -> Vec<f32> {
+        let share = |k: usize| (k * n / 14_500).max(1);
+        Self::piecewise(&[(0.0, share(500)), (0.5, share(4_000)), (0.9, share(10_000))])
+    }
+    /// From every `start` on, so many uniform steps to the next start, the last to 1.
+    pub fn piecewise(parts: &[(f64, usize)]) -> Vec<f32> {
+        let ends = parts.iter().skip(1).map(|p| p.0).chain([1.0]);
+        let part = |(&(start, n), end): (&(f64, usize), f64)| {
+            (0..n).map(move |k| (start + (end - start) * k as f64 / n as f64) as f32)
+        };
+        parts.iter().zip(ends).flat_map(part).chain([1.0]).collect()
+    }
+    fn validate(&self) -> Result<()> {
+        if self.runs == 0 {
+            return Err(Error::value("the number of runs", "at least 1", 0));
+        }
+        let rises = self.betas.windows(2).all(|b| b[0] < b[1]);
+        if !rises || self.betas.first() != Some(&0.0) || self.betas.last() != Some(&1.0) {
+            let ends = (self.betas.first(), self.betas.last());
+            return Err(Error::value("inverse temperatures", "rising from 0 to 1", format!("{ends:?}")));
+        }
+        Ok(())
+    }
+}
+
+/// `log Z`, in nats, and how well it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogPartition {
+    /// `log Z`
+    pub value: f64,
+    /// Its standard error; 0 if exact.
+    pub standard_error: f64,
+    /// `(Σw)² / Σw²` over the weights of the runs; infinite if exact.
+    pub effective_sample_size: f64,
+    /// The log-weights of the runs; none if exact.
+    pub log_weights: Vec<f64>,
+}
+
+impl LogPartition {
+    /// One that was computed exactly.
+    pub fn exact(value: f64) -> Self {
+        Self { value, standard_error: 0.0, effective_sample_size: f64::INFINITY, log_weights: vec![] }
+    }
+    /// The log-mean of the weights; the error of the mean, carried to the logarithm.
+    pub fn from_log_weights(log_weights: Vec<f64>) -> Self {
+        let (value, n) = (log_mean_exp(&log_weights), log_weights.len() as f64);
+        let relative: Vec<f64> = log_weights.iter().map(|w| (w - value).exp()).collect(); // of mean one
+        let squares = relative.iter().map(|w| w * w).sum::<f64>();
+        let variance = relative.iter().map(|w| (w - 1.0).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { value, standard_error: (variance / n).sqrt(), effective_sample_size: n * n / squares, log_weights }
+    }
+    /// What to tell the user, if the weights are so uneven that the error bar cannot be trusted.
+    pub fn warning(&self) -> Option<String> {
+        let (ess, n) = (self.effective_sample_size, self.log_weights.len());
+        // A mean of fewer than ten equal weights, or carried by less than a tenth of the runs, has no reliable variance.
+        let poor = n > 0 && (!ess.is_finite() || ess < 10.0 || ess < 0.1 * n as f64);
+        poor.then(|| {
+            format!(
+                "the effective sample size is {ess:.1} of {n} runs: log Z and its error cannot be trusted (log Z is \
+                 probably too low, likelihoods too high); use more temperatures or more runs"
+            )
+        })
+    }
+}
+
+/// Estimates `log Z` from the base-rate model with fields `base` (one a row; see [`crate::base_rate`]).
+///
+/// The blocks of the model's first group are summed out.
+///
+/// # Errors
+/// [`Error::Value`] if the temperatures do not rise from 0 to 1 or there are no runs, [`Error::Shape`] if `base` has not
+/// one field a row.
+pub fn ais<M: Marginal + ?Sized>(model: &M, base: &[f32], settings: &Ais) -> Result<LogPartition> {
+    settings.validate()?;
+    if base.len() != model.n_rows() {
+        return Err(Error::shape("fields of the base-rate model", model.n_rows(), base.len()));
+    }
+    let mut chains = Chains::from_base(model, base, settings.runs, derive(settings.seed, "annealing"));
+    let summed = first_group(model);
+    let log_z0 = base_rate_log_partition(model, base);
+    let gains = chains.each(|slab, rng| Annealing { model, base, summed: &summed }.run(&settings.betas, slab, rng));
+    Ok(LogPartition::from_log_weights(gains.concat().into_iter().map(|g| log_z0 + g).collect()))
+}
+
+struct Annealing<'a, M: ?Sized> {
+    model: &'a M,
+    base: &'a [f32],
+    summed: &'a [usize],
+}
+
+impl<M: Marginal + ?Sized> Annealing<'_, M> {
+    /// All temperatures for one slab: slabs never wait for each other.
+    fn run(&self, betas: &[f32], slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Vec<f64> {
+        let gibbs = BlockGibbs::new(1);
+        let mut gains = vec![0.0; slab.ncols()];
+        let mut at_zero = vec![0.0; slab.ncols()];
+        let mut scratch = vec![0.0; self.model.n_rows()];
+        for pair in betas.windows(2) {
+            self.weigh(pair[0], pair[1], slab, (&mut at_zero, &mut scratch), &mut gains);
+            if pair[1] < 1.0 {
+                gibbs.advance(&Annealed::new(self.model, self.base, pair[1]), slab, rng);
+            }
+        }
+        gains
+    }
+    /// `gains += log f_after(x) - log f_before(x)`, both from one field.
+    fn weigh(
+        &self,
+        before: f32,
+        after: f32,
+        slab: &mut Slab<'_>,
+        (at_zero, scratch): (&mut [f64], &mut [f32]),
+        gains: &mut [f64],
+    ) {
+        let (model, base) = (self.model, self.base);
+        model.energy_at_zero(self.summed, slab.x(), at_zero);
+        for (j, g) in gains.iter_mut().enumerate() {
+            let above = at_zero[j] - base_rate_energy(model, base, self.summed, col(&slab.x(), j));
+            *g -= (after as f64 - before as f64) * above;
+        }
+        for &b in self.summed {
+            let scratch = &mut scratch[..model.blocks()[b].rows.len()];
+            let field = slab.field(model, b);
+            for (j, g) in gains.iter_mut().enumerate() {
+                let mut gamma = |beta| tempered_log_partition(model, b, (beta, base), col(&field, j), scratch);
+                *g += gamma(after) - gamma(before);
+            }
+        }
+    }
+}
+
+/// `log (1/n) Σ exp(xₙ)`, without overflow.
+pub fn log_mean_exp(x: &[f64]) -> f64 {
+    let most = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !most.is_finite() {
+        return most;
+    }
+    most + (x.iter().map(|x| (x - most).exp()).sum::<f64>() / x.len() as f64).ln()
+}

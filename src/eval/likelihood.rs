@@ -1,0 +1,107 @@
+//! Energies with latent units summed out, and the log-likelihood that they and a log-partition give.
+
+use super::{Estimate, LogPartition};
+use crate::data::Samples;
+use crate::sweep::first_group;
+use crate::{Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
+
+/// Columns that one task takes.
+const CHUNK: usize = 64;
+/// Samples gathered at a time.
+const GATHER: usize = 2000;
+
+/// `-log Σ exp(-E)` over the blocks `summed`, for every column of `x` (rows × samples), in nats, in parallel.
+///
+/// # Errors
+/// [`Error::Shape`] if `x` has neither all rows nor those before the summed ones.
+pub fn energies_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatRef<'_>) -> Result<Vec<f64>> {
+    let all = model.n_rows();
+    let leading = summed.iter().map(|&b| model.blocks()[b].rows.start).min().unwrap_or(all);
+    if x.nrows() != all && x.nrows() != leading {
+        return Err(Error::shape("rows of states", leading, x.nrows()));
+    }
+    let mut out = vec![0.0; x.ncols()];
+    linalg::by_columns(x, CHUNK, &mut out, |x, out| model.energy_without(summed, x, out));
+    Ok(out)
+}
+
+/// The blocks of the first group, if summing them out leaves the visible units alone.
+///
+/// # Errors
+/// [`Error::Intractable`] if latent units remain: then `log p(v)` has no closed form, only bounds.
+pub fn latent_group<M: Gibbs + Learn + ?Sized>(model: &M) -> Result<Vec<usize>> {
+    let summed = first_group(model);
+    let visible = |b: usize| model.blocks()[b].rows.end <= model.n_visible();
+    match (0..model.blocks().len()).all(|b| summed.contains(&b) != visible(b)) {
+        true => Ok(summed),
+        false => Err(Error::Intractable {
+            what: "the free energy of a model whose latent units do not all sum out at once".into(),
+            instead: "a bound",
+        }),
+    }
+}
+
+/// The mean log-likelihood of a data set, in nats a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogLikelihood {
+    /// `⟨-F(v)⟩ - log Z`
+    pub value: f64,
+    /// The standard error that it has from `log Z`: how well the number is known for these very samples.
+    pub standard_error: f64,
+    /// The standard error over samples: how well these samples stand for all that could have been drawn.
+    pub sampling_error: f64,
+}
+
+/// `⟨log p(v)⟩ = ⟨-F(v)⟩ - log Z` over samples (of epoch 0).
+///
+/// # Errors
+/// [`Error::Shape`] if the samples do not fit, [`Error::Intractable`] if the model has no closed free energy,
+/// [`Error::Value`] if there are no samples.
+pub fn log_likelihood<M: Marginal + Learn + ?Sized>(
+    model: &M,
+    samples: &dyn Samples,
+    log_partition: &LogPartition,
+) -> Result<LogLikelihood> {
+    let summed = latent_group(model)?;
+    let mut free = vec![];
+    in_chunks(samples, |v| {
+        free.extend(energies_without(model, &summed, v)?);
+        Ok(())
+    })?;
+    let Estimate { value, standard_error } = Estimate::of(&free);
+    Ok(LogLikelihood {
+        value: -value - log_partition.value,
+        standard_error: log_partition.standard_error,
+        sampling_error: standard_error,
+    })
+}
+
+/// The mean of every row over samples (of epoch 0), summed in double precision.
+///
+/// # Errors
+/// [`Error::Value`] if there are no samples.
+pub fn mean_of(samples: &dyn Samples) -> Result<Vec<f32>> {
+    let mut sums = vec![0f64; samples.n_rows()];
+    in_chunks(samples, |v| {
+        for column in v.column_iter() {
+            sums.iter_mut().zip(column.iter()).for_each(|(s, &v)| *s += v as f64);
+        }
+        Ok(())
+    })?;
+    Ok(sums.iter().map(|s| (s / samples.n_samples() as f64) as f32).collect())
+}
+
+/// Calls `f` with all samples of epoch 0, some thousands at a time.
+fn in_chunks(samples: &dyn Samples, mut f: impl FnMut(MatRef<'_>) -> Result<()>) -> Result<()> {
+    let n = samples.n_samples();
+    if n == 0 {
+        return Err(Error::value("the number of samples", "at least 1", 0));
+    }
+    let mut buffer = Mat::zeros(samples.n_rows(), GATHER.min(n));
+    for from in (0..n).step_by(GATHER) {
+        let index: Vec<usize> = (from..(from + GATHER).min(n)).collect();
+        samples.gather(0, &index, buffer.columns_mut(0, index.len()));
+        f(buffer.columns(0, index.len()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Evaluation: how good a model is, in numbers with error bars. Evaluators read models; they never change them.
+
+mod ais;
+mod exact;
+mod likelihood;
+mod pseudo;
+mod reconstruct;
+pub use ais::{Ais, LogPartition, ais, log_mean_exp};
+pub use exact::exact_log_partition;
+pub use likelihood::{LogLikelihood, energies_without, latent_group, log_likelihood, mean_of};
+pub use pseudo::pseudo_log_likelihood;
+pub use reconstruct::reconstruction_error;
+
+/// An average and its standard error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The average.
+    pub value: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+}
+
+impl Estimate {
+    /// Of independent values; the error of fewer than two is not a number.
+    pub fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let value = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|v| (v - value).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { value, standard_error: (variance / n).sqrt() }
+    }
+}

@@ -1,0 +1,96 @@
+//! Model files: an RBM as safetensors, readable wherever safetensors are.
+//!
+//! Tensors `weights` (hidden × visible, row-major), `visible_bias`, `hidden_bias`, and `visible_theta`, `hidden_theta` if
+//! the units have parameters of their own; unit kinds, version and settings are metadata. A file without metadata is an
+//! RBM of Bernoulli units. From Python: `safetensors.numpy.load_file(path)["weights"]`.
+
+use super::{Tensor, TensorFile, Values};
+use crate::models::Rbm;
+use crate::units::{Bernoulli, Gaussian, Spin};
+use crate::{Error, Learn, Mat, Result, Train, Unit};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The version of the format that is written; files of no other are read.
+pub const MODEL_FORMAT: &str = "1";
+/// Metadata that the format itself uses.
+const FORMAT: &str = "harmonium_format";
+const KIND: &str = "model";
+const VISIBLE: &str = "visible_unit";
+const HIDDEN: &str = "hidden_unit";
+
+/// Writes an RBM, with the caller's own `notes` (training settings, say) beside the format's metadata.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written, [`Error::Value`] if a parameter is not finite.
+pub fn save_rbm(rbm: &Rbm, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
+    let mut file = TensorFile { metadata: notes.clone(), ..TensorFile::default() };
+    let own = [
+        (FORMAT, MODEL_FORMAT),
+        (KIND, "rbm"),
+        (VISIBLE, rbm.visible_unit().name()),
+        (HIDDEN, rbm.hidden_unit().name()),
+    ];
+    file.metadata.extend(own.map(|(k, v)| (k.to_string(), v.to_string())));
+    for (k, slot) in rbm.params().slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
+        // Row-major is the transpose in column-major memory.
+        let values = rbm.params().mat(k).transpose().as_slice().to_vec();
+        let shape = if slot.role.is_weights() { vec![slot.rows, slot.columns] } else { vec![slot.rows] };
+        file.tensors.insert(slot.name.clone(), Tensor { shape, values: Values::F32(values) });
+    }
+    file.write(path)
+}
+
+/// Reads an RBM and the metadata of its file.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is of another version or model, names an unknown
+/// unit kind, lacks a tensor, or has one of another shape or with a value that is not finite.
+pub fn load_rbm(path: &Path) -> Result<(Rbm, BTreeMap<String, String>)> {
+    let file = TensorFile::read(path)?;
+    let note = |key: &str| file.metadata.get(key).map(String::as_str);
+    if let Some(version) = note(FORMAT).filter(|v| *v != MODEL_FORMAT) {
+        let what = format!("this is a model file of version {version}; this library reads version {MODEL_FORMAT}");
+        return Err(Error::format(path, what));
+    }
+    if let Some(kind) = note(KIND).filter(|k| *k != "rbm") {
+        return Err(Error::format(path, format!("this is the file of a model of kind `{kind}`, not of an `rbm`")));
+    }
+    let unit = |key| unit_of(note(key), key, path);
+    let weights = file.tensor("weights").map_err(|e| Error::format(path, e.to_string()))?;
+    let [h, d] = weights.shape[..] else {
+        return Err(Error::format(
+            path,
+            format!("`weights` must be hidden × visible, but have shape {:?}", weights.shape),
+        ));
+    };
+    // Biases first: `weights` without elements could claim any number of units.
+    for (name, n) in [("visible_bias", d), ("hidden_bias", h)] {
+        file.floats(name, &[n]).map_err(|e| Error::format(path, e.to_string()))?;
+    }
+    let mut rbm = Rbm::with_units((d, unit(VISIBLE)?), (h, unit(HIDDEN)?));
+    let mut read = Ok(());
+    rbm.update(&mut |params| read = fill(params, &file, path));
+    read.map(|()| (rbm, file.metadata))
+}
+
+/// Copies every tensor to its slot.
+fn fill(params: &mut crate::Params, file: &TensorFile, path: &Path) -> Result<()> {
+    for (k, slot) in params.slots().to_vec().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
+        let shape = if slot.role.is_weights() { vec![slot.rows, slot.columns] } else { vec![slot.rows] };
+        let values = file.floats(&slot.name, &shape).map_err(|e| Error::format(path, e.to_string()))?;
+        params.mat_mut(k).copy_from(&Mat::from_row_slice(slot.rows, slot.columns, values));
+    }
+    Ok(())
+}
+
+/// The only place where unit kinds are found by name.
+fn unit_of(name: Option<&str>, key: &str, path: &Path) -> Result<Arc<dyn Unit>> {
+    let kinds: [Arc<dyn Unit>; 3] = [Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian)];
+    let Some(name) = name else { return Ok(kinds[0].clone()) };
+    kinds.iter().find(|k| k.name() == name).cloned().ok_or_else(|| {
+        let known: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
+        Error::format(path, format!("`{key}` is `{name}`, which is none of {}", known.join(", ")))
+    })
+}

@@ -1,0 +1,64 @@
+//! Energy-based models, `p(x) ∝ exp(-E(x))`: trained, sampled, and evaluated with likelihoods that can be trusted.
+//!
+//! A model says what its energy is and which of a few small capabilities it has ([`Energy`], [`Gibbs`], [`Score`],
+//! [`Learn`], [`Train`], [`Marginal`]); samplers, objectives and evaluators ask for capabilities, never for a model.
+//! States are the columns of a matrix, a chain or a sample each; one row is one unit.
+//!
+//! | to | see |
+//! |---|---|
+//! | build a model | [`models`], [`units`] |
+//! | read or make data | [`data`] |
+//! | train | [`train`], [`objectives`], [`optim`] |
+//! | sample | [`Chains`], [`samplers`] |
+//! | know how good it is | [`eval`] |
+//! | keep it, see it | [`io`], [`mod@viz`] |
+//!
+#![doc = include_str!("quick_start.md")]
+//!
+//! The same seed on the same machine gives the same bits, for any number of threads.
+
+pub mod adapters;
+pub mod base_rate;
+mod configurations;
+pub mod data;
+pub mod energy;
+pub mod error;
+pub mod eval;
+pub mod io;
+pub mod linalg;
+pub mod models;
+pub mod objectives;
+pub mod optim;
+pub mod params;
+pub mod rng;
+pub mod samplers;
+mod saved;
+mod states;
+pub mod sweep;
+pub mod train;
+pub mod units;
+#[cfg(feature = "viz")]
+pub mod viz;
+
+use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, U1};
+
+/// A batch: one column per sample (or chain), one row per unit.
+pub type Mat = DMatrix<f32>;
+/// Borrowed columns; the rows of a column are contiguous.
+pub type MatRef<'a> = DMatrixView<'a, f32, U1, Dyn>;
+/// Mutably borrowed columns; the rows of a column are contiguous.
+pub type MatMut<'a> = DMatrixViewMut<'a, f32, U1, Dyn>;
+/// `true` where a unit of a sample is frozen.
+pub type Mask = DMatrix<bool>;
+
+pub use adapters::{Annealed, Collapsed};
+pub use configurations::Configurations;
+pub use energy::{Batch, Block, Energy, Gibbs, Learn, Marginal, Phase, Score, Train};
+pub use error::{Error, Result};
+pub use params::{Params, Version};
+pub use rng::{ChainRng, Streams};
+pub use samplers::Chains;
+pub use saved::{Resume, Saved};
+pub use states::{Slab, States};
+pub use sweep::Response;
+pub use units::Unit;

@@ -1,0 +1,51 @@
+//! Products and fused element-wise kernels over columns. The only folder that may hold `unsafe`, and only where the
+//! instruction set is chosen and the GEMM engine is called; with `states`, the only code that knows of threads.
+
+mod binary;
+mod fused;
+mod gemm;
+mod pass;
+mod reduce;
+mod simd;
+
+pub use binary::{add_outer, add_product};
+pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at};
+pub use gemm::{gemm, gemm_nt};
+pub use pass::{by_columns, first_non_finite, for_each, in_order, sum, transpose_to, zip_ref, zip2};
+pub use reduce::{add_columns, axpy, dot};
+pub use simd::{Kernel, Level};
+
+use crate::{Mat, MatMut, MatRef};
+
+/// Column `j` as a slice.
+///
+/// # Panics
+/// If there is no such column.
+pub fn col<'a>(x: &'a MatRef<'_>, j: usize) -> &'a [f32] {
+    x.column(j).data.into_slice()
+}
+/// The memory from the first to the last entry of a view, with what lies between its columns.
+#[allow(unsafe_code)]
+fn span<'a>(x: &'a MatRef<'_>) -> &'a [f32] {
+    let ((rows, columns), stride) = (x.shape(), x.strides().1);
+    let len = if rows * columns == 0 { 0 } else { (columns - 1) * stride + rows };
+    // SAFETY: the row stride is one by type, so entry (i, j) lies at i + j·stride; the first and the last lie in the slice
+    // that the view was cut from, which is borrowed as long as the view.
+    unsafe { std::slice::from_raw_parts(x.as_ptr(), len) }
+}
+/// Broadcasts `bias` into every column.
+///
+/// # Panics
+/// If the bias has not one entry a row.
+pub fn fill_columns(bias: &[f32], c: &mut MatMut<'_>) {
+    for mut column in c.column_iter_mut() {
+        column.copy_from_slice(bias);
+    }
+}
+/// `(a, b)` without their columns of weight zero, the columns of `a` times their weights.
+fn scaled_columns(a: MatRef<'_>, b: MatRef<'_>, weights: &[f32]) -> (Mat, Mat) {
+    let kept: Vec<usize> = (0..weights.len()).filter(|&n| weights[n] != 0.0).collect();
+    let mut scaled = a.select_columns(&kept);
+    scaled.column_iter_mut().zip(&kept).for_each(|(mut c, &n)| c *= weights[n]);
+    (scaled, b.select_columns(&kept))
+}

@@ -1,0 +1,86 @@
+//! Sums: inner products in double precision, weighted sums of columns.
+//!
+//! The order of every sum is fixed by the lengths alone.
+
+use super::col;
+use super::simd::{Kernel, Level};
+use crate::MatRef;
+
+const LANES: usize = 16;
+
+/// `aᵀb`, products and sums in double precision.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len(), "inner product of different lengths");
+    Level::best().run(Dot { a, b })
+}
+struct Dot<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+}
+impl Kernel for Dot<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut sums = [0f64; LANES];
+        let (a, b) = (self.a.chunks_exact(LANES), self.b.chunks_exact(LANES));
+        let rest = a.remainder().iter().zip(b.remainder()).map(|(&x, &y)| x as f64 * y as f64).sum::<f64>();
+        for (a, b) in a.zip(b) {
+            for k in 0..LANES {
+                sums[k] += a[k] as f64 * b[k] as f64;
+            }
+        }
+        sums.iter().sum::<f64>() + rest
+    }
+}
+
+/// `y += alpha x`
+///
+/// # Panics
+/// If the lengths differ.
+pub fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "sum of different lengths");
+    Level::best().run(Axpy { alpha, x, y });
+}
+struct Axpy<'a> {
+    alpha: f32,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+impl Kernel for Axpy<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y += self.alpha * x;
+        }
+    }
+}
+
+/// `y += scale Σₙ wₙ xₙ`, the weighted sum of the columns; a column of weight zero is absent, whatever it holds.
+///
+/// # Panics
+/// If there is not one weight for every column.
+pub fn add_columns(y: &mut [f32], scale: f32, x: MatRef<'_>, weights: &[f32]) {
+    assert_eq!(weights.len(), x.ncols(), "a weight for every column");
+    for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+        axpy(scale * w, col(&x, j), y);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dot_is_exact_to_double_precision() {
+        for n in [0, 1, 15, 16, 17, 1000] {
+            let a: Vec<f32> = (0..n).map(|i| (i as f32).sin() * 1e4).collect();
+            let b: Vec<f32> = (0..n).map(|i| (i as f32).cos()).collect();
+            let plain: f64 = a.iter().zip(&b).map(|(&x, &y)| x as f64 * y as f64).sum();
+            assert!((dot(&a, &b) - plain).abs() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Models: energies with parameters. They know nothing of samplers, objectives or evaluators.
+
+mod rbm;
+pub use rbm::Rbm;
+
+use crate::linalg::col;
+use crate::{Block, MatRef};
+
+/// `grad += scale Σ wₙ ∂U/∂θ` of a block whose rows of `x` are values.
+fn grad_theta(block: &Block, theta: &[f32], x: MatRef<'_>, weights: &[f32], grad: &mut [f32]) {
+    if block.unit.n_theta() == 0 {
+        return;
+    }
+    for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+        block.unit.base_grad_theta(theta, &col(&x, j)[block.rows.clone()], w, grad);
+    }
+}
+/// `grad += Σ wₙ ⟨∂U/∂θ⟩` of a block with these fields.
+fn grad_theta_expected(block: &Block, theta: &[f32], field: MatRef<'_>, weights: &[f32], grad: &mut [f32]) {
+    for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+        block.unit.expected_grad_theta(theta, col(&field, j), w, grad);
+    }
+}

@@ -1,0 +1,219 @@
+//! The restricted Boltzmann machine: two layers of units of any kinds, coupled to each other and not within.
+//!
+//! ## References
+//! - Smolensky, "Information processing in dynamical systems: foundations of harmony theory", 1986.
+//! - Hinton, "A practical guide to training restricted Boltzmann machines", 2010.
+
+use super::{grad_theta, grad_theta_expected};
+use crate::base_rate::base_rate;
+use crate::linalg::{add_columns, add_outer, add_product, col, dot, fill_columns, transpose_to};
+use crate::params::Role;
+use crate::rng::{ChainRng, derive};
+use crate::{
+    Block, Energy, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Result, States, Train, Unit, Version,
+};
+use rand_distr::{Distribution, StandardNormal};
+use std::ops::Range;
+use std::sync::Arc;
+
+const W: usize = 0; // hidden × visible, column-major: the weights of a visible unit are contiguous
+const B: usize = 1;
+const C: usize = 2;
+const THETA: [usize; 2] = [3, 4]; // by block
+
+/// `E(v, h) = U(v) + U(h) - bᵀv - cᵀh - hᵀWv`; a state is the visible rows, then the hidden rows.
+///
+/// Parameters: `weights` W (hidden × visible), `visible_bias` b, `hidden_bias` c, and the units' own, if they have any.
+///
+/// ```
+/// use harmonium::{Energy, Mat, models::Rbm, units::{Bernoulli, Gaussian}};
+/// let rbm = Rbm::new((4, Gaussian), (3, Bernoulli));
+/// assert_eq!((rbm.n_visible(), rbm.n_hidden(), rbm.n_rows()), (4, 3, 7));
+/// assert_eq!(rbm.free_energy(Mat::zeros(4, 1).as_view())?, [-(8f64.ln())]); // -log Σ_h exp(-0)
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rbm {
+    params: Params,
+    transposed: Mat, // visible × hidden: the weights of a hidden unit are contiguous
+    blocks: [Block; 2],
+}
+
+impl Rbm {
+    /// The block of hidden units; first, because a sweep goes v → h → v.
+    pub const HIDDEN: usize = 0;
+    /// The block of visible units.
+    pub const VISIBLE: usize = 1;
+    /// Standard deviation of the initial weights (Hinton 2010, section 8).
+    pub const INITIAL_DEVIATION: f32 = 0.01;
+
+    /// So many visible and hidden units of these kinds, all parameters zero.
+    pub fn new((d, visible): (usize, impl Unit), (h, hidden): (usize, impl Unit)) -> Self {
+        Self::with_units((d, Arc::new(visible)), (h, Arc::new(hidden)))
+    }
+    /// [`Rbm::new`] with kinds that are known at run time.
+    pub fn with_units((d, visible): (usize, Arc<dyn Unit>), (h, hidden): (usize, Arc<dyn Unit>)) -> Self {
+        let params = Params::zeros(&[
+            ("weights", Role::Coupling { rows: C, columns: B }, h, d),
+            ("visible_bias", Role::Bias, d, 1),
+            ("hidden_bias", Role::Bias, h, 1),
+            ("hidden_theta", Role::Unit, h * hidden.n_theta(), 1),
+            ("visible_theta", Role::Unit, d * visible.n_theta(), 1),
+        ]);
+        let blocks = [Block { rows: d..d + h, unit: hidden, group: 0 }, Block { rows: 0..d, unit: visible, group: 1 }];
+        Self { params, transposed: Mat::zeros(d, h), blocks }
+    }
+    /// Starts as Hinton's guide asks: small normal weights, hidden biases 0, visible biases such that the visible units
+    /// have their means over the data (`log p / (1 - p)` for Bernoulli units), drawn towards the middle by `smoothing`.
+    ///
+    /// # Errors
+    /// Those of [`base_rate`].
+    pub fn initialise(&mut self, mean: &[f32], smoothing: f32, seed: u64) -> Result<()> {
+        let base = base_rate(self, mean, smoothing)?;
+        let mut rng = ChainRng::new(derive(seed, "weights"));
+        self.update(&mut |p| {
+            p.as_mut_slice().fill(0.0);
+            for w in p.slice_mut(W) {
+                let z: f32 = StandardNormal.sample(&mut rng);
+                *w = Self::INITIAL_DEVIATION * z;
+            }
+            let d = p.slice(B).len();
+            p.slice_mut(B).copy_from_slice(&base[..d]);
+        });
+        Ok(())
+    }
+    /// Number of visible units.
+    pub fn n_visible(&self) -> usize {
+        self.transposed.nrows()
+    }
+    /// Number of hidden units.
+    pub fn n_hidden(&self) -> usize {
+        self.transposed.ncols()
+    }
+    /// The kind of the visible units.
+    pub fn visible_unit(&self) -> &Arc<dyn Unit> {
+        &self.blocks[Self::VISIBLE].unit
+    }
+    /// The kind of the hidden units.
+    pub fn hidden_unit(&self) -> &Arc<dyn Unit> {
+        &self.blocks[Self::HIDDEN].unit
+    }
+    /// `W`, hidden × visible.
+    pub fn weights(&self) -> MatRef<'_> {
+        self.params.mat(W)
+    }
+    /// `Wᵀ`, visible × hidden: a filter a column.
+    pub fn filters(&self) -> MatRef<'_> {
+        self.transposed.as_view()
+    }
+    /// `b`
+    pub fn visible_bias(&self) -> &[f32] {
+        self.params.slice(B)
+    }
+    /// `c`
+    pub fn hidden_bias(&self) -> &[f32] {
+        self.params.slice(C)
+    }
+    /// `F(v) = -log Σ_h exp(-E(v, h))` of visible × samples, in nats.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] if there is not one row a visible unit.
+    pub fn free_energy(&self, v: MatRef<'_>) -> Result<Vec<f64>> {
+        crate::eval::energies_without(self, &[Self::HIDDEN], v)
+    }
+    /// `U(x_b) - biasᵀx_b`
+    fn alone(&self, block: usize, x: &[f32]) -> f64 {
+        let b = &self.blocks[block];
+        let x = &x[b.rows.clone()];
+        let bias = if block == Self::HIDDEN { self.hidden_bias() } else { self.visible_bias() };
+        b.unit.base_energy(self.theta(block), x) - dot(x, bias)
+    }
+    /// The part of the gradient that is linear in the states: `-Σ wₙ hvᵀ`, `-Σ wₙ v`, `-Σ wₙ h`.
+    fn grad_linear(v: MatRef<'_>, h: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+        add_outer(-1.0, h, v, weights, grad.slice_mut(W));
+        add_columns(grad.slice_mut(B), -1.0, v, weights);
+        add_columns(grad.slice_mut(C), -1.0, h, weights);
+    }
+}
+
+impl Energy for Rbm {
+    fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+    fn theta(&self, block: usize) -> &[f32] {
+        self.params.slice(THETA[block])
+    }
+    fn version(&self) -> Version {
+        self.params.version()
+    }
+    fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
+        self.energy_at_zero(&[], x, out);
+    }
+}
+
+impl Gibbs for Rbm {
+    /// `c + Wv` of hidden rows, `b + Wᵀh` of visible rows.
+    fn field(&self, rows: Range<usize>, x: MatRef<'_>, mut out: MatMut<'_>) {
+        let d = self.n_visible();
+        if rows.start >= d {
+            let rows = rows.start - d..rows.end - d;
+            fill_columns(&self.hidden_bias()[rows.clone()], &mut out);
+            add_product(self.weights().rows_range(rows), x.rows(0, d), out);
+        } else {
+            fill_columns(&self.visible_bias()[rows.clone()], &mut out);
+            add_product(self.transposed.rows_range(rows), x.rows(d, self.n_hidden()), out);
+        }
+    }
+}
+
+impl Marginal for Rbm {
+    fn energy_at_zero(&self, summed: &[usize], x: MatRef<'_>, out: &mut [f64]) {
+        let kept = |b: usize| !summed.contains(&b);
+        for (j, o) in out.iter_mut().enumerate() {
+            *o = (0..2).filter(|&b| kept(b)).map(|b| self.alone(b, col(&x, j))).sum();
+        }
+        if kept(Self::HIDDEN) && kept(Self::VISIBLE) {
+            let d = self.n_visible();
+            let mut wv = Mat::zeros(self.n_hidden(), x.ncols());
+            add_product(self.weights(), x.rows(0, d), wv.as_view_mut());
+            out.iter_mut().enumerate().for_each(|(j, o)| *o -= dot(&col(&x, j)[d..], col(&wv.as_view(), j)));
+        }
+    }
+}
+
+impl Learn for Rbm {
+    fn n_visible(&self) -> usize {
+        self.n_visible()
+    }
+    fn params(&self) -> &Params {
+        &self.params
+    }
+    fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+        let d = self.n_visible();
+        Self::grad_linear(x.rows(0, d), x.rows(d, self.n_hidden()), weights, grad);
+        for (b, slot) in THETA.into_iter().enumerate() {
+            grad_theta(&self.blocks[b], self.theta(b), x, weights, grad.slice_mut(slot));
+        }
+    }
+    /// Exact in both phases, which are the same: hidden units are independent given the visible ones.
+    fn grad_expected(&self, states: &mut States, _: Phase, weights: &[f32], grad: &mut Params) {
+        let (hidden, visible) = (Self::HIDDEN, Self::VISIBLE);
+        let (x, mean) = states.x_and_mean(self, hidden);
+        Self::grad_linear(x.rows(0, self.n_visible()), mean, weights, grad);
+        grad_theta(&self.blocks[visible], self.theta(visible), x, weights, grad.slice_mut(THETA[visible]));
+        if self.hidden_unit().n_theta() > 0 {
+            let (field, grad) = (states.field(self, hidden), grad.slice_mut(THETA[hidden]));
+            grad_theta_expected(&self.blocks[hidden], self.theta(hidden), field, weights, grad);
+        }
+    }
+}
+
+impl Train for Rbm {
+    /// # Panics
+    /// If `f` exchanges the parameters for others of another shape.
+    fn update(&mut self, f: &mut dyn FnMut(&mut Params)) {
+        f(&mut self.params);
+        assert_eq!(self.params.mat(W).shape(), (self.n_hidden(), self.n_visible()), "shape of the weights");
+        transpose_to(self.params.mat(W), &mut self.transposed);
+    }
+}

@@ -1,0 +1,104 @@
+//! Centred gradients: the gradient with respect to the parameters of `E = -(y-λ)ᵀW(x-μ) - b̃ᵀ(x-μ) - c̃ᵀ(y-λ)`, carried back
+//! to the parameters of the plain energy.
+//!
+//! The model is never reparametrised, so moving the offsets cannot change its distribution. With `G` the plain gradient:
+//!
+//! ```text
+//! G_W ← G_W - G_c μᵀ - λ G_bᵀ      G_b ← G_b - G_Wᵀ λ      G_c ← G_c - G_W μ
+//! ```
+//!
+//! The offsets are sliding means over the data phase: of the data and of the latent units' expectations.
+//!
+//! ## References
+//! - Montavon and Müller, "Deep Boltzmann machines and the centering trick", 2012.
+//! - Melchior, Fischer and Wiskott, "How to center deep Boltzmann machines", 2016 (data means on both sides; sliding
+//!   average with factor 0.01).
+
+use crate::linalg::{axpy, dot};
+use crate::params::{Role, Slot};
+use crate::{Params, Result, Resume, Saved};
+use rayon::prelude::*;
+
+/// Columns handled by one task: a constant, so that bits do not depend on threads.
+const STRIP: usize = 32;
+
+/// Offsets of all units that have biases, and how fast they slide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Centring {
+    /// Weight of the newest batch in the sliding means, within 0..=1.
+    pub slide: f32,
+    offsets: Vec<f32>, // one for every parameter; those of biases are in use
+    biases: Vec<f32>,  // the plain gradient of the biases, in the same places
+}
+
+impl Default for Centring {
+    fn default() -> Self {
+        Self::new(0.01)
+    }
+}
+
+impl Centring {
+    /// No offsets yet: the first batch sets them.
+    pub fn new(slide: f32) -> Self {
+        Self { slide, offsets: vec![], biases: vec![] }
+    }
+    /// Moves the offsets towards the means of the data phase, which are minus the gradient of the biases in that phase.
+    pub fn observe(&mut self, positive: &Params) {
+        let slide = if self.offsets.is_empty() { 1.0 } else { self.slide };
+        self.offsets.resize(positive.as_slice().len(), 0.0);
+        for slot in positive.slots().iter().filter(|s| s.role == Role::Bias) {
+            let means = positive.as_slice()[slot.range()].iter().map(|g| -g);
+            self.offsets[slot.range()].iter_mut().zip(means).for_each(|(o, m)| *o += slide * (m - *o));
+        }
+    }
+    /// The offsets of the units whose biases are slot `k`; empty before the first batch.
+    pub fn offsets(&self, params: &Params, k: usize) -> &[f32] {
+        self.offsets.get(params.slots()[k].range()).unwrap_or(&[])
+    }
+    /// Turns a plain gradient into a centred one.
+    pub fn apply(&mut self, grad: &mut Params) {
+        let slots = grad.slots().to_vec();
+        self.biases.resize(grad.as_slice().len(), 0.0);
+        for slot in slots.iter().filter(|s| s.role == Role::Bias) {
+            self.biases[slot.range()].copy_from_slice(&grad.as_slice()[slot.range()]);
+        }
+        for weights in &slots {
+            if let Role::Coupling { rows, columns } = weights.role {
+                self.centre(weights, &slots[rows], &slots[columns], grad.as_mut_slice());
+            }
+        }
+    }
+    /// One coupling, in one pass over its columns.
+    fn centre(&self, weights: &Slot, rows: &Slot, columns: &Slot, grad: &mut [f32]) {
+        let (lambda, mu) = (&self.offsets[rows.range()], &self.offsets[columns.range()]);
+        let (of_rows, of_columns) = (&self.biases[rows.range()], &self.biases[columns.range()]);
+        let height = weights.rows;
+        let strips = grad[weights.range()].par_chunks_mut(height.max(1) * STRIP).enumerate().map(|(s, strip)| {
+            let mut dots = vec![];
+            let mut sum = vec![0.0; height];
+            for (k, w) in strip.chunks_mut(height).enumerate() {
+                let i = s * STRIP + k;
+                axpy(-mu[i], of_rows, w);
+                axpy(-of_columns[i], lambda, w);
+                dots.push(dot(lambda, w) as f32);
+                axpy(mu[i], w, &mut sum);
+            }
+            (dots, sum)
+        });
+        for (s, (dots, sum)) in strips.collect::<Vec<_>>().into_iter().enumerate() {
+            let at = columns.offset + s * STRIP;
+            grad[at..at + dots.len()].iter_mut().zip(&dots).for_each(|(g, d)| *g -= d);
+            axpy(-1.0, &sum, &mut grad[rows.range()]);
+        }
+    }
+}
+
+impl Resume for Centring {
+    fn save(&self, to: &mut Saved) {
+        to.put("offsets", &self.offsets);
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        self.offsets = from.floats("offsets")?.to_vec();
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Contrastive learning: the positive and the negative phase are the same average, under the data and under the model.
+//!
+//! CD, PCD and the exact gradient differ in where the negative states come from, and in nothing else.
+//!
+//! ## References
+//! - Ackley, Hinton and Sejnowski, "A learning algorithm for Boltzmann machines", 1985.
+//! - Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
+//! - Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008.
+
+use super::{Centring, Enumerated, FromData, Negative, Negatives, Objective, Persistent, Report};
+use crate::samplers::{BlockGibbs, Chains};
+use crate::{Batch, Gibbs, Learn, Params, Phase, Result, Resume, Saved, States};
+
+/// `∇ = ⟨∂E/∂θ⟩_data - ⟨∂E/∂θ⟩_negative`: an estimate of the gradient of the mean of `-log p(v)`.
+///
+/// Latent units are averaged out in both phases as far as the model knows how, never sampled.
+#[derive(Clone, Debug)]
+pub struct Contrastive<N> {
+    /// Where the negative states come from.
+    pub negative: N,
+    /// Whether, and how, the gradient is centred.
+    pub centring: Option<Centring>,
+    positive: States,
+    weights: Vec<f32>,
+}
+
+impl<N> Contrastive<N> {
+    /// Centred, with the sliding factor that [`Centring::default`] has.
+    pub fn new(negative: N) -> Self {
+        Self::with_centring(negative, Some(Centring::default()))
+    }
+    /// Centred or not.
+    pub fn with_centring(negative: N, centring: Option<Centring>) -> Self {
+        Self { negative, centring, positive: States::default(), weights: vec![] }
+    }
+}
+impl Contrastive<FromData<BlockGibbs>> {
+    /// CD-k: `k` sweeps that start at the data.
+    pub fn cd(k: usize, seed: u64) -> Self {
+        Self::new(FromData::new(BlockGibbs::new(k), seed))
+    }
+}
+impl Contrastive<Persistent<BlockGibbs>> {
+    /// PCD-k: `k` sweeps of each of these chains, which go on from update to update.
+    ///
+    /// The sweeps go backward, from the first group's units to the others and back, so that the last field computed is
+    /// the one that the gradient needs.
+    pub fn pcd(k: usize, chains: Chains) -> Self {
+        Self::new(Persistent { kernel: BlockGibbs::backward(k), chains })
+    }
+}
+impl Contrastive<Enumerated> {
+    /// The exact gradient, by summing over all states: the oracle of the others, for small machines of discrete units.
+    ///
+    /// # Errors
+    /// [`crate::Error::Intractable`] if there are too many states to sum, or infinitely many.
+    pub fn exact<M: Gibbs + ?Sized>(model: &M) -> Result<Self> {
+        Ok(Self::new(Enumerated::new(model)?))
+    }
+}
+
+impl<N> Contrastive<N> {
+    /// The data in the visible rows, latent rows at zero; buffers are kept from batch to batch.
+    fn clamp<M: Learn + ?Sized>(&mut self, model: &M, batch: &Batch<'_>) {
+        let (rows, d) = (model.n_rows(), model.n_visible());
+        let mut x = self.positive.reshape(rows, batch.x.ncols());
+        x.rows_mut(0, d).copy_from(&batch.x);
+        x.rows_mut(d, rows - d).fill(0.0);
+    }
+}
+
+/// `out = sign · wₙ / Σ w` for `n` states; zero if all weights are.
+fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
+    out.clear();
+    match weights {
+        None => out.resize(n, (sign / n as f64) as f32),
+        Some(weights) => {
+            let total: f64 = weights.iter().map(|&w| w as f64).sum();
+            let scale = if total == 0.0 { 0.0 } else { sign / total };
+            out.extend(weights.iter().map(|&w| (w as f64 * scale) as f32));
+        }
+    }
+}
+
+impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
+    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Report {
+        grad.as_mut_slice().fill(0.0);
+        self.clamp(model, batch);
+        normalise(1.0, batch.x.ncols(), Some(batch.weights), &mut self.weights);
+        model.grad_expected(&mut self.positive, Phase::Data, &self.weights, grad);
+        if let Some(centring) = &mut self.centring {
+            centring.observe(grad);
+        }
+        let Negatives { states, weights, moves } = self.negative.draw(model, &self.positive, batch);
+        normalise(-1.0, states.ncols(), weights, &mut self.weights);
+        model.grad_expected(states, Phase::Model, &self.weights, grad);
+        if let Some(centring) = &mut self.centring {
+            centring.apply(grad);
+        }
+        Report { loss: None, moves }
+    }
+}
+
+impl<N: Resume> Resume for Contrastive<N> {
+    fn save(&self, to: &mut Saved) {
+        self.negative.save(to.child_mut("negative"));
+        if let Some(centring) = &self.centring {
+            centring.save(to.child_mut("centring"));
+        }
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        if let Some(centring) = &mut self.centring {
+            centring.load(from.child("centring")?)?;
+        }
+        self.negative.load(from.child("negative")?)
+    }
+}

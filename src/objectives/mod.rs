@@ -1,0 +1,31 @@
+//! Objectives: what the gradient of a batch is.
+
+mod centring;
+mod contrastive;
+mod negative;
+pub use centring::Centring;
+pub use contrastive::Contrastive;
+pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
+
+use crate::samplers::Moves;
+use crate::{Batch, Params, Resume};
+
+/// What an objective says of one batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// The loss, where it is known.
+    pub loss: Option<f64>,
+    /// What the chains did.
+    pub moves: Moves,
+}
+
+/// Turns a batch into an estimate of the gradient of a loss.
+pub trait Objective<M: ?Sized>: Resume {
+    /// `grad = ∂loss/∂θ`; whatever `grad` held is overwritten.
+    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Report;
+}
+impl<M: ?Sized, O: Objective<M> + ?Sized> Objective<M> for Box<O> {
+    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Report {
+        (**self).gradient(model, batch, grad)
+    }
+}

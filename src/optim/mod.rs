@@ -1,0 +1,34 @@
+//! Optimisers: from a gradient to a step. Schedules and penalties: pure functions.
+
+mod adam;
+mod penalty;
+mod schedule;
+mod sgd;
+pub use adam::Adam;
+pub use penalty::{Penalty, clip_norm, max_norm};
+pub use schedule::Schedule;
+pub use sgd::Sgd;
+
+use crate::{Params, Resume};
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct At {
+    /// The update, counted from 0.
+    pub step: u64,
+    /// The learning rate there.
+    pub learning_rate: f32,
+}
+
+/// Turns gradients into steps.
+pub trait Optimizer: Resume {
+    /// Replaces the gradient by the step that the trainer will subtract from the parameters.
+    ///
+    /// The optimiser never sees the parameters, so that a step can be checked before it is taken.
+    fn direct(&mut self, grad: &mut Params, at: At);
+}
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn direct(&mut self, grad: &mut Params, at: At) {
+        (**self).direct(grad, at);
+    }
+}

@@ -1,0 +1,50 @@
+//! Stochastic gradient descent with momentum.
+
+use super::{At, Optimizer, Schedule};
+use crate::{Params, Result, Resume, Saved, linalg};
+
+/// `v ← μv + g`, step `ηv` (Polyak 1964; Hinton 2010, section 9), with a momentum `μ` that may change over the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sgd {
+    /// Momentum, at least 0 and below 1.
+    pub momentum: Schedule,
+    velocity: Vec<f32>,
+}
+
+impl Sgd {
+    /// At rest.
+    pub fn new(momentum: Schedule) -> Self {
+        Self { momentum, velocity: vec![] }
+    }
+}
+impl Default for Sgd {
+    /// No momentum.
+    fn default() -> Self {
+        Self::new(Schedule::Constant(0.0))
+    }
+}
+impl Optimizer for Sgd {
+    fn direct(&mut self, grad: &mut Params, at: At) {
+        let (rate, momentum) = (at.learning_rate, self.momentum.at(at.step));
+        let grad = grad.as_mut_slice();
+        if self.velocity.is_empty() && momentum == 0.0 {
+            return linalg::for_each(grad, |g| *g *= rate);
+        }
+        self.velocity.resize(grad.len(), 0.0);
+        linalg::zip2(grad, &mut self.velocity, |g, v| {
+            for (g, v) in g.iter_mut().zip(v) {
+                *v = momentum * *v + *g;
+                *g = rate * *v;
+            }
+        });
+    }
+}
+impl Resume for Sgd {
+    fn save(&self, to: &mut Saved) {
+        to.put("velocity", &self.velocity);
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        self.velocity = from.floats("velocity")?.to_vec();
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! Parallel chains: states and their random streams.
+
+use super::{Kernel, Moves};
+use crate::rng::{ChainRng, GROUP, StreamSet, Streams};
+use crate::{Energy, Error, Mat, Response, Result, Resume, Saved, States};
+use rayon::prelude::*;
+
+/// Many chains side by side, one a column, each group of eight with a random stream of its own.
+///
+/// ```
+/// use harmonium::{Chains, models::Rbm, samplers::BlockGibbs, units::Spin};
+/// let rbm = Rbm::new((10, Spin), (5, Spin));
+/// let mut chains = Chains::zeros(&rbm, 100, 1);
+/// chains.advance(&BlockGibbs::new(3), &rbm);
+/// assert!(chains.states.x().iter().all(|x| x.abs() == 1.0));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Chains {
+    /// Where the chains are, and what of them is frozen.
+    pub states: States,
+    streams: StreamSet,
+}
+
+impl Chains {
+    /// Chains that start at the columns of `x`.
+    pub fn new(x: Mat, seed: u64) -> Self {
+        Self { streams: StreamSet::new(seed, x.ncols()), states: States::new(x) }
+    }
+    /// Chains at zero.
+    pub fn zeros<M: Energy + ?Sized>(model: &M, columns: usize, seed: u64) -> Self {
+        Self::new(Mat::zeros(model.n_rows(), columns), seed)
+    }
+    /// Chains drawn from the base-rate model with these fields, one a row: exact samples of it.
+    ///
+    /// # Panics
+    /// If there is not one field a row.
+    pub fn from_base<M: Energy + ?Sized>(model: &M, base: &[f32], columns: usize, seed: u64) -> Self {
+        assert_eq!(base.len(), model.n_rows(), "a base field for every row");
+        let mut chains = Self::zeros(model, columns, seed);
+        let field = |rows: std::ops::Range<usize>| Mat::from_fn(rows.len(), columns, |i, _| base[rows.start + i]);
+        chains.each(|slab, rng| {
+            for (b, block) in model.blocks().iter().enumerate() {
+                let field = field(block.rows.clone());
+                slab.respond_to(model, b, field.columns(0, slab.ncols()), &mut Response::sample(rng));
+            }
+        });
+        chains
+    }
+    /// Puts the chains where `states` are, with what is known about them; nothing is frozen, and the streams run on.
+    pub fn restart(&mut self, states: &States) {
+        self.streams.cover(states.ncols());
+        self.states.copy_from(states);
+    }
+    /// Moves every chain, slab by slab in parallel.
+    pub fn advance<M: Energy + ?Sized, K: Kernel<M> + ?Sized>(&mut self, kernel: &K, model: &M) -> Moves {
+        self.each(|slab, rng| kernel.advance(model, slab, rng)).into_iter().sum()
+    }
+    /// Applies `f` to every slab with its streams, in parallel; results in column order.
+    pub fn each<R: Send>(&mut self, f: impl Fn(&mut crate::Slab<'_>, &mut Streams<'_>) -> R + Sync) -> Vec<R> {
+        let mut rngs: &mut [ChainRng] = self.streams.as_mut_slice();
+        let slabs = self.states.slabs().into_iter();
+        let with_streams = slabs.map(|(cols, slab)| {
+            (slab, rngs.split_off_mut(..cols.len().div_ceil(GROUP)).expect("a stream for every group"))
+        });
+        let tasks: Vec<_> = with_streams.collect();
+        tasks.into_par_iter().map(|(mut slab, rngs)| f(&mut slab, &mut Streams(rngs))).collect()
+    }
+}
+
+impl Resume for Chains {
+    fn save(&self, to: &mut Saved) {
+        let (rows, columns) = self.states.x().shape();
+        to.put("x", self.states.as_slice());
+        to.put_words("shape", vec![rows as u64, columns as u64]);
+        self.streams.save(to);
+    }
+    /// Continues chains of the same height. What is frozen is not part of the state: whoever froze it does so again.
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        let [rows, columns] = from.word_array("shape")?.map(|n| n as usize);
+        let x = from.floats("x")?;
+        if rows != self.states.x().nrows() && self.states.ncols() > 0 || rows.checked_mul(columns) != Some(x.len()) {
+            return Err(Error::Missing { name: "x".into() });
+        }
+        self.states = States::new(Mat::from_column_slice(rows, columns, x));
+        self.streams.load(from)
+    }
+}

@@ -1,0 +1,349 @@
+//! Many states at once, what was computed about them, and their parallel pieces.
+//!
+//! A matrix of states is cut into slabs of whole columns; a slab is one contiguous piece of memory that one thread moves.
+//! The cut depends on the number of columns alone, so the bits of a chain depend neither on threads nor on the machine's
+//! size. Fields and means are cached with the version of the model that they were computed for, so an update can never
+//! leave a stale one behind.
+
+use crate::linalg::col;
+use crate::rng::GROUP;
+use crate::sweep::Column;
+use crate::{Block, Energy, Error, Gibbs, Mask, Mat, MatMut, MatRef, Response, Result, Version};
+use nalgebra::{Dyn, U1};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Groups of columns in a slab: the most that one task takes (measured; see DESIGN.md).
+const SLAB_GROUPS: usize = 4;
+
+/// States in columns, cached fields and means, and which units are frozen.
+///
+/// ```
+/// use harmonium::{Mat, States, models::Rbm, units::Bernoulli};
+/// let rbm = Rbm::new((3, Bernoulli), (2, Bernoulli));
+/// let mut states = States::new(Mat::zeros(5, 100));
+/// assert_eq!(states.mean(&rbm, Rbm::HIDDEN), Mat::from_element(2, 100, 0.5));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct States {
+    x: Mat,
+    fields: Mat,
+    means: Mat,
+    known: Vec<Known>,
+    frozen: Option<Mask>,
+}
+
+/// What a slab knows of its columns, block by block, and its scratch memory.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    fields: Vec<Version>,
+    means: Vec<Version>,
+    scratch: Vec<f32>,
+}
+
+impl States {
+    /// States with nothing known about them.
+    pub fn new(x: Mat) -> Self {
+        let mut states = Self::default();
+        states.x = x;
+        states.fit();
+        states
+    }
+    /// States at zero.
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        Self::new(Mat::zeros(rows, columns))
+    }
+    /// Number of states.
+    pub fn ncols(&self) -> usize {
+        self.x.ncols()
+    }
+    /// The states.
+    pub fn x(&self) -> MatRef<'_> {
+        self.x.as_view()
+    }
+    /// The states, one after the other.
+    pub fn as_slice(&self) -> &[f32] {
+        self.x.as_slice()
+    }
+    /// Access for writing; forgets what was known.
+    pub fn x_mut(&mut self) -> MatMut<'_> {
+        self.forget();
+        self.x.as_view_mut()
+    }
+    /// Becomes a matrix of this shape with unknown contents, keeping its buffers where they fit; forgets the rest.
+    pub fn reshape(&mut self, rows: usize, columns: usize) -> MatMut<'_> {
+        if self.x.shape() != (rows, columns) {
+            self.x = resized(std::mem::take(&mut self.x), rows, columns);
+            self.fit();
+        }
+        self.frozen = None;
+        self.x_mut()
+    }
+    /// Becomes a copy of `other`, in its own buffers; nothing is frozen.
+    pub fn copy_from(&mut self, other: &States) {
+        let (rows, columns) = other.x.shape();
+        self.reshape(rows, columns).copy_from(&other.x);
+        self.fields.copy_from(&other.fields);
+        for (to, from) in self.known.iter_mut().zip(&other.known) {
+            to.fields.clone_from(&from.fields);
+        }
+    }
+    /// Freezes units of samples: no kernel touches them. A mask of the shape of the states, `true` where frozen.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the mask has another shape.
+    pub fn freeze(&mut self, mask: Mask) -> Result<()> {
+        if mask.shape() != self.x.shape() {
+            return Err(Error::shape(
+                "mask of frozen units",
+                format!("{:?}", self.x.shape()),
+                format!("{:?}", mask.shape()),
+            ));
+        }
+        self.frozen = Some(mask);
+        Ok(())
+    }
+    /// Freezes rows of every sample, beside what is frozen already.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are no such rows.
+    pub fn freeze_rows(&mut self, rows: Range<usize>) -> Result<()> {
+        let (height, columns) = self.x.shape();
+        if rows.start > rows.end || rows.end > height {
+            return Err(Error::shape("rows to freeze", format!("within 0..{height}"), format!("{rows:?}")));
+        }
+        let mask = self.frozen.get_or_insert_with(|| Mask::repeat(height, columns, false));
+        mask.rows_range_mut(rows).fill(true);
+        Ok(())
+    }
+    /// Lets every unit move again.
+    pub fn thaw(&mut self) {
+        self.frozen = None;
+    }
+    /// What is frozen.
+    pub fn frozen(&self) -> Option<&Mask> {
+        self.frozen.as_ref()
+    }
+    /// Drops what was computed about the states.
+    pub fn forget(&mut self) {
+        for known in &mut self.known {
+            known.fields.clear();
+            known.means.clear();
+        }
+    }
+    /// The parallel pieces with their columns, in order.
+    pub fn slabs(&mut self) -> Vec<(Range<usize>, Slab<'_>)> {
+        let (rows, columns) = self.x.shape();
+        let (mut x, mut fields, mut means) =
+            (self.x.as_mut_slice(), self.fields.as_mut_slice(), self.means.as_mut_slice());
+        let mut frozen = self.frozen.as_ref().map(|m| m.as_slice());
+        let piece = |(cols, known): (Range<usize>, _)| {
+            let n = rows * cols.len();
+            let frozen = frozen.as_mut().map(|m| m.split_off(..n).expect("the mask has the shape of x"));
+            let x = x.split_off_mut(..n).expect("the cuts cover x");
+            let fields = fields.split_off_mut(..n).expect("the cuts cover x");
+            let means = means.split_off_mut(..n).expect("the cuts cover x");
+            let columns = cols.len();
+            (cols, Slab { rows, columns, x, fields, means, known, frozen })
+        };
+        cuts(columns).zip(&mut self.known).map(piece).collect()
+    }
+    /// Applies `f` to every slab in parallel; results in column order.
+    pub fn par<R: Send>(&mut self, f: impl Fn(Range<usize>, &mut Slab<'_>) -> R + Sync) -> Vec<R> {
+        self.slabs().into_par_iter().map(|(cols, mut slab)| f(cols, &mut slab)).collect()
+    }
+    /// The field of a block (its rows × columns), computed in parallel unless known.
+    pub fn field<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
+        self.par(|_, slab| {
+            slab.field(model, block);
+        });
+        self.fields.rows_range(model.blocks()[block].rows.clone())
+    }
+    /// `E[x_block | rest]` (its rows × columns), computed in parallel unless known.
+    pub fn mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
+        self.par(|_, slab| {
+            slab.mean(model, block);
+        });
+        self.known_mean(&model.blocks()[block])
+    }
+    /// The states beside the mean of a block, computed unless known.
+    pub fn x_and_mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> (MatRef<'_>, MatRef<'_>) {
+        self.mean(model, block);
+        (self.x(), self.known_mean(&model.blocks()[block]))
+    }
+    fn known_mean(&self, block: &Block) -> MatRef<'_> {
+        self.means.rows_range(block.rows.clone())
+    }
+    /// Buffers and slabs for the shape of `x`.
+    fn fit(&mut self) {
+        let (rows, columns) = self.x.shape();
+        self.fields = resized(std::mem::take(&mut self.fields), rows, columns);
+        self.means = resized(std::mem::take(&mut self.means), rows, columns);
+        self.known.resize_with(cuts(columns).count(), Known::default);
+        self.forget();
+    }
+}
+
+/// A matrix of this shape in the memory of another, contents unknown.
+fn resized(m: Mat, rows: usize, columns: usize) -> Mat {
+    let mut data: Vec<f32> = m.data.into();
+    data.resize(rows * columns, 0.0);
+    Mat::from_vec(rows, columns, data)
+}
+
+/// Column ranges of the slabs: whole groups, sizes differing by at most one group.
+fn cuts(columns: usize) -> impl Iterator<Item = Range<usize>> {
+    let groups = columns.div_ceil(GROUP);
+    let pieces = groups.div_ceil(SLAB_GROUPS);
+    let at = move |k: usize| (k * groups / pieces * GROUP).min(columns);
+    (0..pieces).map(move |k| at(k)..at(k + 1))
+}
+
+/// Some columns of [`States`]: contiguous, whole chains, moved by one thread.
+#[derive(Debug)]
+pub struct Slab<'a> {
+    rows: usize,
+    columns: usize,
+    x: &'a mut [f32],
+    fields: &'a mut [f32],
+    means: &'a mut [f32],
+    known: &'a mut Known,
+    frozen: Option<&'a [bool]>,
+}
+
+impl Slab<'_> {
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        self.columns
+    }
+    /// The states.
+    pub fn x(&self) -> MatRef<'_> {
+        MatRef::from_slice(self.x, self.rows, self.columns)
+    }
+    /// Access for writing; forgets what was known. The caller respects [`Slab::frozen`].
+    pub fn x_mut(&mut self) -> MatMut<'_> {
+        self.forget();
+        MatMut::from_slice(self.x, self.rows, self.columns)
+    }
+    /// Which of `rows` are frozen in column `j`.
+    pub fn frozen(&self, rows: &Range<usize>, j: usize) -> Option<&[bool]> {
+        self.frozen.map(|m| &m[j * self.rows..][rows.clone()])
+    }
+    /// Drops what was computed about the columns.
+    pub fn forget(&mut self) {
+        self.known.fields.clear();
+        self.known.means.clear();
+    }
+    /// The field of a block given the present state, computed unless known.
+    pub fn field<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
+        let (version, rows) = (model.version(), model.blocks()[block].rows.clone());
+        self.known.fields.resize(model.blocks().len(), Version::NONE);
+        if self.known.fields[block] != version {
+            let mut fields = MatMut::from_slice(self.fields, self.rows, self.columns);
+            let x = MatRef::from_slice(self.x, self.rows, self.columns);
+            model.field(rows.clone(), x, fields.rows_range_mut(rows.clone()));
+            self.known.fields[block] = version;
+        }
+        view_rows(self.fields, self.rows, rows)
+    }
+    /// `E[x_block | rest]`, computed unless known.
+    pub fn mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
+        let (version, Block { rows, unit, .. }) = (model.version(), &model.blocks()[block]);
+        self.field(model, block);
+        self.known.means.resize(model.blocks().len(), Version::NONE);
+        if self.known.means[block] != version {
+            for j in 0..self.columns {
+                let at = j * self.rows;
+                unit.mean(model.theta(block), &self.fields[at..][rows.clone()], &mut self.means[at..][rows.clone()]);
+            }
+            self.known.means[block] = version;
+        }
+        view_rows(self.means, self.rows, rows.clone())
+    }
+    /// Replaces a block by its response to its field; whatever else was known of blocks outside its group is forgotten.
+    pub fn respond<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize, response: &mut Response<'_>) {
+        let b = &model.blocks()[block];
+        if self.all_frozen(&b.rows) {
+            return;
+        }
+        self.field(model, block);
+        for j in 0..self.columns {
+            let at = j * self.rows;
+            let column = Column {
+                j,
+                theta: model.theta(block),
+                field: &self.fields[at..][b.rows.clone()],
+                x: &mut self.x[at..][b.rows.clone()],
+                frozen: self.frozen.map(|m| &m[at..][b.rows.clone()]),
+            };
+            response.apply(b, column, &mut self.known.scratch);
+        }
+        let changed = |(k, v): (usize, &mut Version)| {
+            if model.blocks()[k].group != b.group {
+                *v = Version::NONE;
+            }
+        };
+        self.known.fields.iter_mut().enumerate().for_each(changed);
+        self.known.means.iter_mut().enumerate().for_each(changed);
+    }
+    /// For sweeps that compute fields of their own (tiles): replaces a block by its response to `field`, whose rows are
+    /// those of the block.
+    pub fn respond_to<M: Energy + ?Sized>(
+        &mut self,
+        model: &M,
+        block: usize,
+        field: MatRef<'_>,
+        response: &mut Response<'_>,
+    ) {
+        let b = &model.blocks()[block];
+        self.forget();
+        for j in 0..self.columns {
+            let at = j * self.rows;
+            let column = Column {
+                j,
+                theta: model.theta(block),
+                field: col(&field, j),
+                x: &mut self.x[at..][b.rows.clone()],
+                frozen: self.frozen.map(|m| &m[at..][b.rows.clone()]),
+            };
+            response.apply(b, column, &mut self.known.scratch);
+        }
+    }
+    fn all_frozen(&self, rows: &Range<usize>) -> bool {
+        self.frozen.is_some() && (0..self.columns).all(|j| self.frozen(rows, j).is_some_and(|m| m.iter().all(|&f| f)))
+    }
+}
+
+/// Some rows of a column-major matrix of this height.
+fn view_rows(m: &[f32], height: usize, rows: Range<usize>) -> MatRef<'_> {
+    let (n, len) = (m.len().checked_div(height).unwrap_or(0), rows.len());
+    let part = if n == 0 { m } else { &m[rows.start..] };
+    MatRef::from_slice_with_strides_generic(part, Dyn(len), Dyn(n), U1, Dyn(height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slabs_are_balanced_whole_groups() {
+        for n in [0, 1, 7, 8, 9, 63, 64, 65, 100, 128, 1000] {
+            let mut s = States::zeros(1, n);
+            let cols: Vec<Range<usize>> = s.slabs().into_iter().map(|(c, _)| c).collect();
+            assert_eq!(cols.iter().map(|c| c.len()).sum::<usize>(), n);
+            assert!(cols.iter().all(|c| c.start % GROUP == 0 && c.len() <= SLAB_GROUPS * GROUP));
+            let groups = |c: &Range<usize>| c.len().div_ceil(GROUP);
+            let (most, least) = (cols.iter().map(groups).max(), cols.iter().map(groups).min());
+            assert!(most.unwrap_or(0) - least.unwrap_or(0) <= 1, "{n}: {cols:?}");
+        }
+    }
+    #[test]
+    fn reshaping_keeps_the_pieces_right() {
+        let mut s = States::zeros(3, 100);
+        s.reshape(3, 50).fill(2.0);
+        assert_eq!((s.x().sum(), s.slabs().len()), (300.0, 2));
+        s.reshape(5, 200).fill(1.0);
+        assert_eq!(s.slabs().iter().map(|(c, s)| s.x().sum() / c.len() as f32).sum::<f32>(), 5.0 * 7.0);
+        assert!(s.freeze_rows(3..6).is_err() && s.freeze(Mask::repeat(5, 199, true)).is_err());
+    }
+}

@@ -1,0 +1,185 @@
+//! Training: batch → gradient → penalties → step → monitor. One loop for every model and every objective.
+//!
+//! A run is a function of settings, seed and data: the order of the data follows from seed and epoch, schedules from the
+//! step. It neither evaluates nor draws; monitors do.
+
+mod history;
+mod metrics;
+mod monitor;
+mod run;
+pub use history::{History, Record};
+pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, UpdateRatio};
+pub use monitor::{EarlyStopping, Monitor, Progress, Silent};
+pub use run::Run;
+
+#[cfg(feature = "progress")]
+mod bar;
+#[cfg(feature = "progress")]
+pub use bar::ProgressBar;
+
+use crate::data::{Batches, Samples};
+use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
+use crate::rng::derive;
+use crate::{Batch, Error, Params, Result, Train, linalg};
+use std::ops::ControlFlow;
+
+/// Settings of a run.
+///
+/// ```
+/// use harmonium::{data::bars_and_stripes, models::Rbm, objectives::Contrastive, optim::{Schedule, Sgd}};
+/// use harmonium::{train::{Fit, Run, Silent}, units::Bernoulli};
+/// let data = bars_and_stripes(3)?.sample(500, 1)?;
+/// let mut rbm = Rbm::new((9, Bernoulli), (8, Bernoulli));
+/// rbm.initialise(&[0.5; 9], 0.0, 1)?;
+/// let (mut objective, mut optimizer, mut monitor) = (Contrastive::cd(1, 1), Sgd::default(), Silent);
+/// let fit = Fit { epochs: 2, batch: 50, learning_rate: Schedule::Constant(0.1), ..Fit::default() };
+/// let mut run = Run::new(&mut rbm, &mut objective, &mut optimizer, &mut monitor);
+/// fit.run(&mut run, &data)?;
+/// assert_eq!(run.step, 20);
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// Passes over the data.
+    pub epochs: u64,
+    /// Samples of an update.
+    pub batch: usize,
+    /// By step, not by epoch.
+    pub learning_rate: Schedule,
+    /// What keeps weights small.
+    pub penalty: Penalty,
+    /// The largest norm of the weights into a unit.
+    pub max_norm: Option<f32>,
+    /// The largest norm of a gradient.
+    pub clip_norm: Option<f32>,
+    /// What the order of the data follows from.
+    pub seed: u64,
+}
+
+impl Default for Fit {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 100,
+            learning_rate: Schedule::Constant(0.05),
+            penalty: Penalty::default(),
+            max_norm: None,
+            clip_norm: None,
+            seed: 0,
+        }
+    }
+}
+
+impl Fit {
+    /// Updates in a run over so many samples.
+    pub fn steps(&self, n_samples: usize) -> u64 {
+        self.epochs * n_samples.div_ceil(self.batch.max(1)) as u64
+    }
+    /// Runs from `run.step` to the last epoch, or until the monitor breaks.
+    ///
+    /// # Errors
+    /// - [`Error::Shape`] if the data have not one row a visible unit;
+    /// - [`Error::Value`] if there are no data, the batch is empty, a setting is not a number, or a datum is not in the
+    ///   range of its unit kind (NaN never is);
+    /// - [`Error::NonFinite`] if an update is; the model keeps its last finite parameters;
+    /// - whatever a monitor reports.
+    pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<()> {
+        self.validate()?;
+        check_data(&*run.model, data)?;
+        let mut batches = Batches::new(data.n_samples(), self.batch, derive(self.seed, "order of the data"))?;
+        let (per_epoch, mut grad) = (batches.per_epoch(), run.model.params().zeros_like());
+        let (weights, steps) = (vec![1.0; self.batch.min(data.n_samples())], self.epochs * per_epoch);
+        while run.step < steps {
+            let step = run.step;
+            let (_, x) = batches.load(data, step);
+            let batch = Batch { x, weights: &weights[..x.ncols()], step };
+            let report = run.objective.gradient(run.model, &batch, &mut grad);
+            let at = At { step, learning_rate: self.learning_rate.at(step) };
+            self.step(run.model, run.optimizer, &mut grad, at)?;
+            run.step += 1;
+            let progress = Progress {
+                model: &*run.model,
+                done: run.step,
+                steps,
+                per_epoch,
+                update: &grad,
+                report,
+                learning_rate: at.learning_rate,
+            };
+            if let ControlFlow::Break(()) = run.monitor.observe(&progress)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+    /// Gradient → penalties → step, checked before it is taken.
+    fn step<M: Train + ?Sized>(
+        &self,
+        model: &mut M,
+        optimizer: &mut dyn Optimizer,
+        grad: &mut Params,
+        at: At,
+    ) -> Result<()> {
+        self.penalty.add(model.params(), grad);
+        if let Some(limit) = self.clip_norm {
+            clip_norm(grad, limit);
+        }
+        optimizer.direct(grad, at);
+        if let Some(index) = linalg::first_non_finite(grad.as_slice()) {
+            return Err(Error::NonFinite { step: at.step, slot: grad.slot_of(index).name.clone() });
+        }
+        model.update(&mut |params| {
+            linalg::zip_ref(params.as_mut_slice(), grad.as_slice(), |p, g| {
+                // A step that would overflow is not taken: finite parameters stay finite.
+                p.iter_mut().zip(g).for_each(|(p, g)| *p = (*p - g).clamp(f32::MIN, f32::MAX));
+            });
+            if let Some(limit) = self.max_norm {
+                max_norm(params, limit);
+            }
+        });
+        Ok(())
+    }
+    fn validate(&self) -> Result<()> {
+        let positive = |what: &str, v: Option<f32>| match v {
+            Some(v) if v.is_nan() || v <= 0.0 => Err(Error::value(what, "above 0", v)),
+            _ => Ok(()),
+        };
+        positive("the largest norm of weights", self.max_norm)?;
+        positive("the largest norm of a gradient", self.clip_norm)?;
+        let rates = [self.learning_rate.at(0), self.penalty.l1, self.penalty.l2];
+        match rates.iter().zip(["learning rate", "L1 penalty", "L2 penalty"]).find(|(v, _)| !v.is_finite() || **v < 0.0)
+        {
+            Some((v, what)) => Err(Error::value(format!("the {what}"), "a number, at least 0", v)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether the data fit the visible units of a model.
+///
+/// # Errors
+/// [`Error::Shape`] or [`Error::Value`], with the first unit and sample that do not.
+pub fn check_data<M: crate::Learn + ?Sized>(model: &M, data: &dyn Samples) -> Result<()> {
+    let d = model.n_visible();
+    if data.n_rows() != d {
+        return Err(Error::shape("rows of the data", format!("{d} visible units"), data.n_rows()));
+    }
+    const CHUNK: usize = 1000;
+    let mut buffer = crate::Mat::zeros(d, CHUNK.min(data.n_samples()));
+    for from in (0..data.n_samples()).step_by(CHUNK) {
+        let index: Vec<usize> = (from..(from + CHUNK).min(data.n_samples())).collect();
+        data.gather(0, &index, buffer.columns_mut(0, index.len()));
+        for block in model.blocks().iter().filter(|b| b.rows.end <= d) {
+            let range = block.unit.range();
+            for (column, sample) in buffer.column_iter().zip(&index) {
+                let values = &column.data.into_slice()[block.rows.clone()];
+                if let Some(i) = values.iter().position(|v| !range.contains(v)) {
+                    let what = format!("unit {} of sample {sample}", block.rows.start + i);
+                    let expected = format!("within {range:?} for {} units", block.unit.name());
+                    return Err(Error::value(what, expected, values[i]));
+                }
+            }
+        }
+    }
+    Ok(())
+}

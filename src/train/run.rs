@@ -1,0 +1,57 @@
+//! What a run carries from step to step.
+
+use super::Monitor;
+use crate::objectives::Objective;
+use crate::optim::Optimizer;
+use crate::{Result, Resume, Saved, Train};
+
+/// A model in training: saved and loaded as one, a run goes on bit for bit.
+pub struct Run<'a, M: ?Sized> {
+    /// What is trained.
+    pub model: &'a mut M,
+    /// What its gradient is.
+    pub objective: &'a mut dyn Objective<M>,
+    /// What is made of the gradient.
+    pub optimizer: &'a mut dyn Optimizer,
+    /// What watches.
+    pub monitor: &'a mut dyn Monitor<M>,
+    /// Updates done.
+    pub step: u64,
+}
+
+impl<'a, M: ?Sized> Run<'a, M> {
+    /// A run that begins.
+    pub fn new(
+        model: &'a mut M,
+        objective: &'a mut dyn Objective<M>,
+        optimizer: &'a mut dyn Optimizer,
+        monitor: &'a mut dyn Monitor<M>,
+    ) -> Self {
+        Self { model, objective, optimizer, monitor, step: 0 }
+    }
+}
+
+impl<M: ?Sized> std::fmt::Debug for Run<'_, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("step", &self.step).finish_non_exhaustive()
+    }
+}
+
+impl<M: Train + ?Sized> Resume for Run<'_, M> {
+    fn save(&self, to: &mut Saved) {
+        to.put_words("step", vec![self.step]);
+        to.put("params", self.model.params().as_slice());
+        self.objective.save(to.child_mut("objective"));
+        self.optimizer.save(to.child_mut("optimizer"));
+        self.monitor.save(to.child_mut("monitor"));
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        [self.step] = from.word_array("step")?;
+        let mut loaded = Ok(());
+        self.model.update(&mut |p| loaded = from.floats_to("params", p.as_mut_slice()));
+        loaded?;
+        self.objective.load(from.child("objective")?)?;
+        self.optimizer.load(from.child("optimizer")?)?;
+        self.monitor.load(from.child("monitor")?)
+    }
+}

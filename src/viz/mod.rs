@@ -1,0 +1,13 @@
+//! Pictures as PNG files: batches of images side by side, and curves over time.
+//!
+//! Everything is drawn in memory with a font that is built in: no window, no font or library of the system. What is
+//! worth drawing is the caller's choice; nothing here knows a model.
+
+mod axis;
+mod grid;
+mod plot;
+mod png;
+
+pub use grid::{Grid, Shade};
+pub use plot::{Panel, Series, curves};
+pub use png::save_png;
