@@ -1,0 +1,96 @@
+//! What all examples share: their common flags, the MNIST data, tables and summaries.
+#![allow(dead_code, unreachable_pub, reason = "shared: no example uses all of it")]
+
+use clap::{Args, ValueEnum};
+use harmonium::data::{Folder, Images, Pixels, bernoulli, threshold};
+use harmonium::io::{create_folder, write_atomically};
+use harmonium::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Flags that every example has.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Folder of IDX files (MNIST, Fashion-MNIST, KMNIST …), .gz or raw
+    #[arg(long, value_name = "DIR", default_value = "datasets/mnist")]
+    pub data: PathBuf,
+    /// The same seed gives the same numbers, for any number of threads
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Threads; 0 for one a core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+impl Common {
+    /// Loads the data set; the default folder is found from any working directory.
+    pub fn load(&self) -> Result<Folder> {
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(&self.data);
+        Folder::load(if self.data.is_relative() && !self.data.exists() { &beside } else { &self.data })
+    }
+}
+
+/// How grey pixels become bits.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binarize {
+    /// On with probability intensity / 255, drawn once: the protocol of published likelihoods
+    Bernoulli,
+    /// On from intensity 128: another, easier data set
+    Threshold,
+}
+
+impl Binarize {
+    /// The bits of some images.
+    pub fn encode(self, images: &Images, seed: u64) -> Pixels {
+        match self {
+            Self::Bernoulli => bernoulli(images, seed),
+            Self::Threshold => threshold(images),
+        }
+    }
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bernoulli => "bernoulli",
+            Self::Threshold => "threshold",
+        }
+    }
+}
+
+/// Runs `main` on so many threads; prints an error as a sentence.
+pub fn run(threads: usize, main: impl FnOnce() -> Result<()> + Send) -> ExitCode {
+    let pool = match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool,
+        Err(e) => return fail(&format!("cannot start {threads} threads: {e}")),
+    };
+    match pool.install(main) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e.to_string()),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::FAILURE
+}
+
+/// The folder for what a run writes, made now, so that a run does not fail at its end.
+pub fn out_folder(out: &Option<PathBuf>, example: &str) -> Result<PathBuf> {
+    let target = || Path::new("target").join(example);
+    let dir = out.clone().unwrap_or_else(target);
+    create_folder(&dir)?;
+    tempfile::tempfile_in(&dir).map_err(|e| Error::io(&dir, e))?;
+    Ok(dir)
+}
+
+/// Writes a JSON object to a file.
+pub fn write_json(path: &Path, object: &serde_json::Value) -> Result<()> {
+    write_atomically(path, |f| writeln!(f, "{object:#}"))
+}
+
+/// Prints rows of a name and a value, aligned.
+pub fn print_table(rows: &[(&str, String)]) {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in rows {
+        println!("  {name:<width$}  {value}");
+    }
+}

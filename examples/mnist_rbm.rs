@@ -1,0 +1,335 @@
+//! Trains a restricted Boltzmann machine on MNIST, tells its likelihood with an error bar, and shows what it learned.
+//!
+//! ```text
+//! cargo run --release --example mnist_rbm
+//! ```
+
+mod common;
+
+use clap::{Parser, ValueEnum};
+use common::{Binarize, Common, out_folder, print_table, write_json};
+use harmonium::data::{Images, Redrawn, Samples, slice};
+use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, log_likelihood, mean_of};
+use harmonium::io::save_rbm;
+use harmonium::models::Rbm;
+use harmonium::objectives::{Centring, Contrastive, Objective};
+use harmonium::optim::{Penalty, Schedule, Sgd};
+use harmonium::rng::derive;
+use harmonium::samplers::BlockGibbs;
+use harmonium::train::{
+    Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood, ReconstructionError, Run, UpdateRatio,
+};
+use harmonium::units::Bernoulli;
+use harmonium::viz::{Grid, Panel, Series, Shade, curves, save_png};
+use harmonium::{Chains, Error, Mat, Result, base_rate::base_rate};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    /// Contrastive divergence: chains start at the data
+    Cd,
+    /// Persistent contrastive divergence: chains go on from update to update
+    Pcd,
+}
+
+/// Trains a restricted Boltzmann machine on MNIST, tells its likelihood with an error bar, and shows what it learned.
+#[derive(Parser, Clone, Debug)]
+struct Settings {
+    #[command(flatten)]
+    common: Common,
+    /// Folder for what is written [default: target/mnist_rbm]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Hidden units
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    hidden: usize,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    epochs: u64,
+    /// Images of an update
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    batch: usize,
+    /// Learning rate of the first update; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    learning_rate: f32,
+    /// Where the negative phase comes from
+    #[arg(long, value_enum, default_value_t = Method::Pcd)]
+    method: Method,
+    /// Gibbs sweeps of an update
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    k: usize,
+    /// Persistent chains
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    chains: usize,
+    /// How grey pixels become bits
+    #[arg(long, value_enum, default_value_t = Binarize::Bernoulli)]
+    binarize: Binarize,
+    /// Draw the bits of the training images anew in every epoch
+    #[arg(long)]
+    redraw: bool,
+    /// Momentum
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    momentum: f32,
+    /// Weight decay
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    l2: f32,
+    /// Plain gradients, not centred ones
+    #[arg(long)]
+    plain: bool,
+    /// Keep the last N training images out of training and evaluate on them; the test images are not read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    held_out: usize,
+    /// Temperatures of annealed importance sampling, spread like those of Salakhutdinov and Murray (2008)
+    #[arg(long, value_name = "N", default_value_t = 14_500)]
+    temperatures: usize,
+    /// Runs of annealed importance sampling
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    runs: usize,
+    /// A smoke run: 100 hidden units, one epoch, 500 temperatures
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    let mut settings = Settings::parse();
+    if settings.quick {
+        Settings { hidden: 100, epochs: 1, temperatures: 500, ..settings.clone() }.clone_into(&mut settings);
+    }
+    common::run(settings.common.threads, || train_and_tell(&settings))
+}
+
+/// All of a run, in order.
+fn train_and_tell(s: &Settings) -> Result<()> {
+    let began = Instant::now();
+    let out = out_folder(&s.out, "mnist_rbm")?;
+    let folder = s.common.load()?;
+    let images = &folder.train.images;
+    let bits = s.binarize.encode(images, derive(s.common.seed, "training pixels"));
+    let anew = Redrawn { images, seed: derive(s.common.seed, "training pixels") };
+    let n = images.n().checked_sub(s.held_out).filter(|&n| n > 0);
+    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
+    let source: &dyn Samples = if s.redraw { &anew } else { &bits };
+    let (train, held_out) = (slice(source, 0..n)?, slice(&bits, n..images.n())?);
+    println!(
+        "{n} training images of {}×{} pixels, {} hidden units, {} threads",
+        images.height,
+        images.width,
+        s.hidden,
+        rayon::current_num_threads()
+    );
+
+    let mean = mean_of(&train)?;
+    let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden, Bernoulli));
+    rbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
+    let clock = Instant::now();
+    let history = fit(s, &mut rbm, (&train, &held_out), &out)?;
+    let seconds_per_epoch = clock.elapsed().as_secs_f64() / s.epochs.max(1) as f64;
+    save_rbm(&rbm, &notes(s), &out.join("model.safetensors"))?;
+
+    println!("annealed importance sampling: {} runs through {} temperatures", s.runs, s.temperatures);
+    let settings = Ais { betas: Ais::like_sm08(s.temperatures), runs: s.runs, seed: s.common.seed };
+    let log_partition = ais(&rbm, &base_rate(&rbm, &mean, AIS_SMOOTHING)?, &settings)?;
+    let test;
+    let told: &dyn Samples = if s.held_out > 0 {
+        &held_out
+    } else {
+        test = s.binarize.encode(&folder.test.images, derive(s.common.seed, "test pixels"));
+        &test
+    };
+    let told = Told {
+        train: log_likelihood(&rbm, &train, &log_partition)?,
+        test: log_likelihood(&rbm, told, &log_partition)?,
+        pseudo: eval::pseudo_log_likelihood(&rbm, some(told, 500).as_view())?,
+        reconstruction: eval::reconstruction_error(&rbm, told.to_mat().as_view())?,
+        log_partition,
+        seconds_per_epoch,
+    };
+    draw(&rbm, &base_rate(&rbm, &mean, AIS_SMOOTHING)?, images, s.common.seed, &out)?;
+    draw_curves(&history, &out)?;
+    told.write(s, &out, began)?;
+    told.print(s, &out, began);
+    Ok(())
+}
+
+/// How far the base-rate model of annealing is drawn towards fair coins, so that every pixel can be on in it.
+const AIS_SMOOTHING: f32 = 0.05;
+
+/// About `n` samples, evenly spread over the data.
+fn some(samples: &dyn Samples, n: usize) -> Mat {
+    let index: Vec<usize> = (0..samples.n_samples()).step_by(samples.n_samples().div_ceil(n)).collect();
+    let mut x = Mat::zeros(samples.n_rows(), index.len());
+    samples.gather(0, &index, x.columns_mut(0, index.len()));
+    x
+}
+
+/// Trains, with a progress bar and a history.
+fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Samples), out: &Path) -> Result<Curves> {
+    let per_epoch = train.n_samples().div_ceil(s.batch.max(1)) as u64;
+    let seen = some(train, 1000);
+    let mut metrics: Vec<Box<dyn Metric<Rbm>>> = vec![
+        Box::new(ReconstructionError(seen.clone())),
+        Box::new(PseudoLogLikelihood(some(train, 50))),
+        Box::new(UpdateRatio),
+    ];
+    if held_out.n_samples() > 0 {
+        metrics.push(Box::new(FreeEnergyGap { train: some(train, 5000), held_out: some(held_out, 5000) }));
+    }
+    let mut monitor = ProgressBar::new(History::new(per_epoch, metrics));
+    monitor.history.path = Some(out.join("metrics.jsonl"));
+    let mut objective = objective(s, rbm)?;
+    let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
+    let steps = s.epochs * per_epoch;
+    let fit = Fit {
+        epochs: s.epochs,
+        batch: s.batch,
+        learning_rate: Schedule::Linear { from: s.learning_rate, to: 0.0, steps },
+        penalty: Penalty { l1: 0.0, l2: s.l2 },
+        seed: s.common.seed,
+        ..Fit::default()
+    };
+    fit.run(&mut Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor), train)?;
+    let names = monitor.history.names();
+    Ok(names.into_iter().map(|name| (name.to_string(), monitor.history.curve(name))).collect())
+}
+type Curves = Vec<(String, Vec<(f64, f64)>)>;
+
+/// CD or PCD, centred or not.
+fn objective(s: &Settings, rbm: &Rbm) -> Result<Box<dyn Objective<Rbm>>> {
+    for (what, n) in [("--k", s.k), ("--chains", s.chains), ("--hidden", s.hidden)] {
+        if n == 0 {
+            return Err(Error::value(what, "at least 1", n));
+        }
+    }
+    let centring = (!s.plain).then(Centring::default);
+    Ok(match s.method {
+        Method::Cd => {
+            let mut cd = Contrastive::cd(s.k, s.common.seed);
+            cd.centring = centring;
+            Box::new(cd)
+        }
+        Method::Pcd => {
+            let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
+            let start = Chains::from_base(rbm, &independent, s.chains, derive(s.common.seed, "persistent chains"));
+            let mut pcd = Contrastive::pcd(s.k, start);
+            pcd.centring = centring;
+            Box::new(pcd)
+        }
+    })
+}
+
+/// The settings, for the model file and the summary.
+fn notes(s: &Settings) -> BTreeMap<String, String> {
+    let method = if s.method == Method::Cd { "cd" } else { "pcd" };
+    let notes = [
+        ("hidden", s.hidden.to_string()),
+        ("epochs", s.epochs.to_string()),
+        ("batch", s.batch.to_string()),
+        ("learning_rate", s.learning_rate.to_string()),
+        ("method", method.to_string()),
+        ("k", s.k.to_string()),
+        ("chains", s.chains.to_string()),
+        ("binarize", s.binarize.name().to_string()),
+        ("redraw", s.redraw.to_string()),
+        ("momentum", s.momentum.to_string()),
+        ("l2", s.l2.to_string()),
+        ("centred", (!s.plain).to_string()),
+        ("held_out", s.held_out.to_string()),
+        ("seed", s.common.seed.to_string()),
+    ];
+    notes.map(|(k, v)| (k.to_string(), v)).into()
+}
+
+/// Filters, and the evolution of fresh chains.
+fn draw(rbm: &Rbm, base: &[f32], images: &Images, seed: u64, out: &Path) -> Result<()> {
+    let (height, width) = (images.height, images.width);
+    let filters = rbm.filters();
+    let shown = filters.columns(0, filters.ncols().min(100));
+    let grid = Grid { columns: 10, ..Grid::default() };
+    save_png(&grid.tile(shown, height, width, Shade::Symmetric)?, &out.join("filters.png"))?;
+
+    const ROWS: usize = 10;
+    let mut chains = Chains::from_base(rbm, base, ROWS, derive(seed, "dreams"));
+    let d = rbm.n_visible();
+    let mut film = Mat::zeros(d, ROWS * SWEEPS.len());
+    let mut done = 0;
+    for (k, &sweeps) in SWEEPS.iter().enumerate() {
+        chains.advance(&BlockGibbs::new(sweeps - done), rbm);
+        done = sweeps;
+        let mean = chains.states.mean(rbm, Rbm::VISIBLE);
+        (0..ROWS).for_each(|row| film.column_mut(row * SWEEPS.len() + k).copy_from(&mean.column(row)));
+    }
+    let grid = Grid { columns: SWEEPS.len(), ..Grid::default() };
+    save_png(&grid.tile(film.as_view(), height, width, Shade::Unit)?, &out.join("samples.png"))
+}
+/// Gibbs sweeps after which a chain is shown.
+const SWEEPS: [usize; 12] = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
+
+fn draw_curves(curves_of: &Curves, out: &Path) -> Result<()> {
+    let panel = |(name, points): &(String, Vec<(f64, f64)>)| Panel {
+        title: name.replace('_', " "),
+        x_label: "epoch".into(),
+        series: vec![Series { name: name.clone(), points: points.clone() }],
+    };
+    save_png(&curves(&curves_of.iter().map(panel).collect::<Vec<_>>())?, &out.join("curves.png"))
+}
+
+/// The numbers of a run.
+struct Told {
+    train: LogLikelihood,
+    test: LogLikelihood,
+    pseudo: eval::Estimate,
+    reconstruction: f64,
+    log_partition: LogPartition,
+    seconds_per_epoch: f64,
+}
+
+impl Told {
+    fn set(s: &Settings) -> &'static str {
+        if s.held_out > 0 { "held_out" } else { "test" }
+    }
+    fn write(&self, s: &Settings, out: &Path, began: Instant) -> Result<()> {
+        let set = Self::set(s);
+        let mut summary = serde_json::json!({
+            format!("{set}_log_likelihood"): self.test.value,
+            format!("{set}_log_likelihood_stderr"): self.test.standard_error,
+            format!("{set}_log_likelihood_sampling_error"): self.test.sampling_error,
+            "train_log_likelihood": self.train.value,
+            "log_partition": self.log_partition.value,
+            "log_partition_stderr": self.log_partition.standard_error,
+            "effective_sample_size": self.log_partition.effective_sample_size,
+            "pseudo_log_likelihood": self.pseudo.value,
+            "pseudo_log_likelihood_stderr": self.pseudo.standard_error,
+            "reconstruction_error": self.reconstruction,
+            "seconds_per_epoch": self.seconds_per_epoch,
+            "seconds": began.elapsed().as_secs_f64(),
+            "threads": rayon::current_num_threads(),
+            "temperatures": s.temperatures,
+            "runs": s.runs,
+        });
+        summary["settings"] = serde_json::json!(notes(s));
+        write_json(&out.join("summary.json"), &summary)
+    }
+    fn print(&self, s: &Settings, out: &Path, began: Instant) {
+        let set = Self::set(s).replace('_', "-");
+        let with_error = |value: f64, error: f64| format!("{value:9.2} ± {error:.2} nats");
+        println!();
+        print_table(&[
+            (&format!("{set} log-likelihood (AIS)"), with_error(self.test.value, self.test.standard_error)),
+            ("training log-likelihood (AIS)", with_error(self.train.value, self.train.standard_error)),
+            ("log Z (AIS)", with_error(self.log_partition.value, self.log_partition.standard_error)),
+            ("pseudo-log-likelihood", with_error(self.pseudo.value, self.pseudo.standard_error)),
+            ("reconstruction error", format!("{:9.2} squared pixels", self.reconstruction)),
+            ("time of an epoch", format!("{:9.2} s", self.seconds_per_epoch)),
+            ("time of it all", format!("{:9.1} s", began.elapsed().as_secs_f64())),
+        ]);
+        if let Some(warning) = self.log_partition.warning() {
+            println!("\n  warning: {warning}");
+        }
+        println!("\nwritten:");
+        let files = ["filters.png", "samples.png", "curves.png", "model.safetensors", "metrics.jsonl", "summary.json"];
+        files.iter().for_each(|file| println!("  {}", out.join(file).display()));
+    }
+}
