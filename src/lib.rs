@@ -13,7 +13,24 @@
 //! | know how good it is | [`eval`] |
 //! | keep it, see it | [`io`], [`mod@viz`] |
 //!
-#![doc = include_str!("quick_start.md")]
+//! A machine that learns bars and stripes, small enough for its likelihood to be exact:
+//!
+//! ```
+//! use harmonium::data::bars_and_stripes;
+//! use harmonium::eval::{LogPartition, exact_log_partition, log_likelihood, mean_of};
+//! use harmonium::train::{Fit, Run, Silent};
+//! use harmonium::{Chains, models::Rbm, objectives::Contrastive, optim::Sgd, units::Bernoulli};
+//! # fn main() -> harmonium::Result<()> {
+//! let data = bars_and_stripes(3)?.sample(1000, 1)?; // units × samples
+//! let mut rbm = Rbm::new((9, Bernoulli), (16, Bernoulli));
+//! rbm.initialise(&mean_of(&data)?, 0.01, 1)?;
+//! let mut pcd = Contrastive::pcd(1, Chains::zeros(&rbm, 100, 1));
+//! let fit = Fit { epochs: 50, ..Fit::default() };
+//! fit.run(&mut Run::new(&mut rbm, &mut pcd, &mut Sgd::default(), &mut Silent), &data)?;
+//! let log_z = LogPartition::exact(exact_log_partition(&rbm)?);
+//! assert!(log_likelihood(&rbm, &data, &log_z)?.value > -6.0); // nats a pattern; -6.24 is chance
+//! # Ok(()) }
+//! ```
 //!
 //! The same seed on the same machine gives the same bits, for any number of threads.
 
@@ -62,3 +79,8 @@ pub use saved::{Resume, Saved};
 pub use states::{Slab, States};
 pub use sweep::Response;
 pub use units::Unit;
+
+/// The program of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -101,6 +101,10 @@ impl Params {
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
+    /// What lies where, to keep while the values are written.
+    pub fn layout(&self) -> Arc<[Slot]> {
+        self.slots.clone()
+    }
     /// The slot that the entry `index` of the flat vector belongs to.
     ///
     /// # Panics

@@ -57,7 +57,9 @@ impl Ais {
         let part = |(&(start, n), end): (&(f64, usize), f64)| {
             (0..n).map(move |k| (start + (end - start) * k as f64 / n as f64) as f32)
         };
-        parts.iter().zip(ends).flat_map(part).chain([1.0]).collect()
+        let mut betas: Vec<f32> = parts.iter().zip(ends).flat_map(part).chain([1.0]).collect();
+        betas.dedup(); // steps finer than f32 can tell apart
+        betas
     }
     fn validate(&self) -> Result<()> {
         if self.runs == 0 {

@@ -56,15 +56,21 @@ pub struct LogLikelihood {
 ///
 /// # Errors
 /// [`Error::Shape`] if the samples do not fit, [`Error::Intractable`] if the model has no closed free energy,
-/// [`Error::Value`] if there are no samples.
+/// [`Error::Value`] if there are no samples, or a sample has a value that its unit does not take: at grey pixels, the
+/// formula of a machine of bits gives a number that is no likelihood.
 pub fn log_likelihood<M: Marginal + Learn + ?Sized>(
     model: &M,
     samples: &dyn Samples,
     log_partition: &LogPartition,
 ) -> Result<LogLikelihood> {
     let summed = latent_group(model)?;
+    if samples.n_rows() != model.n_visible() {
+        return Err(Error::shape("rows of samples", model.n_visible(), samples.n_rows()));
+    }
     let mut free = vec![];
+    let units = discrete_units(model);
     in_chunks(samples, |v| {
+        check_values(&units, v, free.len())?;
         free.extend(energies_without(model, &summed, v)?);
         Ok(())
     })?;
@@ -74,6 +80,31 @@ pub fn log_likelihood<M: Marginal + Learn + ?Sized>(
         standard_error: log_partition.standard_error,
         sampling_error: standard_error,
     })
+}
+
+/// First row and values of every visible unit that is discrete.
+pub(super) fn discrete_units<M: Learn + ?Sized>(model: &M) -> Vec<(usize, Vec<Vec<f32>>)> {
+    let mut units = vec![];
+    for block in model.blocks().iter().filter(|b| b.rows.end <= model.n_visible()) {
+        if let Some(values) = block.unit.support() {
+            units.extend(block.rows.clone().step_by(block.unit.width()).map(|row| (row, values.clone())));
+        }
+    }
+    units
+}
+
+/// Whether every unit of every sample has one of its values; the first sample is number `first`.
+pub(super) fn check_values(units: &[(usize, Vec<Vec<f32>>)], v: MatRef<'_>, first: usize) -> Result<()> {
+    for n in 0..v.ncols() {
+        let sample = linalg::col(&v, n);
+        let has = |(row, values): &&(usize, Vec<Vec<f32>>)| !values.iter().any(|w| sample[*row..].starts_with(w));
+        if let Some((row, values)) = units.iter().find(has) {
+            let own = &sample[*row..row + values[0].len()];
+            let what = format!("unit {row} of sample {}", first + n);
+            return Err(Error::value(what, format!("one of {values:?}"), format!("{own:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// The mean of every row over samples (of epoch 0), summed in double precision.

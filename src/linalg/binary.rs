@@ -3,24 +3,27 @@
 //!
 //! It does not pack bits, nor use tables of partial sums.
 
+use super::active::{SLACK, active};
 use super::gemm::{gemm, gemm_nt};
 use super::simd::{Kernel, Level};
-use super::{col, scaled_columns};
+use super::{Padded, col, scaled_columns, span};
 use crate::rng::GROUP;
 use crate::{MatMut, MatRef};
 use rayon::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
 
 /// A group of columns takes the sparse route below this share of non-zero entries (measured; see DESIGN.md).
 const SPARSE: f32 = 0.4;
 /// Columns of an outer product computed by one task: a constant, so that bits do not depend on threads.
 const STRIP: usize = 32;
-/// Rows of the result kept in registers while the active columns are added.
-const PANEL: usize = 64;
 
 thread_local! {
     /// Lists of active entries, kept from call to call so that products allocate nothing.
     static LISTS: RefCell<Lists> = RefCell::new(Lists::default());
+    /// The factors of an outer product. Taken while in use: a thread that waits may begin another product.
+    static PACKED: Cell<Padded> = Cell::new(Padded::default());
+    static ROWS: Cell<Lists> = Cell::new(Lists::default());
 }
 
 /// `out += w x`: the sum of the active columns of `w` where `x` is sparse, the dense product where it is not.
@@ -74,19 +77,22 @@ pub fn add_outer(scale: f32, a: MatRef<'_>, x: MatRef<'_>, weights: &[f32], out:
         Some((a, x)) => (a.as_view(), x.as_view(), scale),
         None => (a, x, weights.first().map_or(0.0, |w| scale * w)),
     };
+    let mut packed = PACKED.take();
+    packed.copy_from(a);
+    let a = packed.view();
+    let mut lists = ROWS.take();
+    lists.of_rows(dense_x, dense_scale);
     out.par_chunks_mut(m * STRIP).enumerate().for_each(|(s, strip)| {
-        let columns = strip.len() / m;
-        let rows = dense_x.rows(s * STRIP, columns);
+        let (first, columns) = (s * STRIP, strip.len() / m);
         let out = MatMut::from_slice(strip, m, columns);
-        LISTS.with_borrow_mut(|lists| {
-            lists.of_rows(rows, dense_scale);
-            if lists.count(0..columns) < SPARSE * (rows.nrows() * rows.ncols()) as f32 {
-                lists.add_combinations(Level::best(), a, 0, out);
-            } else {
-                gemm_nt(dense_scale, a, rows, 1.0, out);
-            }
-        });
+        if lists.count(first..first + columns) < SPARSE * (columns * dense_x.ncols()) as f32 {
+            lists.add_combinations(Level::best(), a, first, out);
+        } else {
+            gemm_nt(dense_scale, a, dense_x.rows(first, columns), 1.0, out);
+        }
     });
+    ROWS.set(lists);
+    PACKED.set(packed);
 }
 
 /// For every column of a result, which columns of the left factor to add, and how often.
@@ -95,41 +101,55 @@ struct Lists {
     starts: Vec<usize>,
     ends: Vec<usize>,
     index: Vec<u32>,
-    value: Vec<f32>,
+    value: Vec<f32>, // unused where all values are one
+    ones: bool,
+    scale: f32,
+    column: Vec<u32>, // the active entries of one column, while lists of rows are made
 }
 
 impl Lists {
     /// The active entries of every column of `x`.
     fn of_columns(&mut self, x: MatRef<'_>) {
-        self.reset(x.ncols(), x.nrows());
+        let (level, rows) = (Level::best(), x.nrows());
+        self.reset(x.ncols(), rows + SLACK, 1.0);
+        self.ones = (0..x.ncols()).all(|j| is_binary(col(&x, j)));
         for j in 0..x.ncols() {
-            let mut end = self.starts[j];
-            for (i, &v) in col(&x, j).iter().enumerate() {
-                // Written always, kept only where active: no branch to mispredict.
-                (self.index[end], self.value[end]) = (i as u32, v);
-                end += (v != 0.0) as usize;
+            let start = self.starts[j];
+            let index = &mut self.index[start..start + rows + SLACK];
+            let n = active(level, col(&x, j), index);
+            self.ends[j] = start + n;
+            if !self.ones {
+                let value = self.value[start..].iter_mut().zip(&index[..n]);
+                value.for_each(|(v, &i)| *v = x[(i as usize, j)]);
             }
-            self.ends[j] = end;
         }
     }
-    /// The active entries of every row of `x`, their values times `scale`.
+    /// The active entries of every row of `x`, to be multiplied by `scale`.
     fn of_rows(&mut self, x: MatRef<'_>, scale: f32) {
-        self.reset(x.nrows(), x.ncols());
+        let (level, rows) = (Level::best(), x.nrows());
+        self.reset(rows, x.ncols(), scale);
+        self.ones = (0..x.ncols()).all(|j| is_binary(col(&x, j)));
+        self.column.resize(self.column.len().max(rows + SLACK), 0);
         for n in 0..x.ncols() {
-            for (end, &v) in self.ends.iter_mut().zip(col(&x, n)) {
-                (self.index[*end], self.value[*end]) = (n as u32, scale * v);
-                *end += (v != 0.0) as usize;
+            let count = active(level, col(&x, n), &mut self.column);
+            for &i in &self.column[..count] {
+                let end = &mut self.ends[i as usize];
+                self.index[*end] = n as u32;
+                if !self.ones {
+                    self.value[*end] = x[(i as usize, n)];
+                }
+                *end += 1;
             }
         }
     }
-    /// Room for `lists` lists of up to `longest` entries, all empty.
-    fn reset(&mut self, lists: usize, longest: usize) {
-        let room = longest + 1; // the entry after the last is written, though never kept
+    /// Lists with room for `room` entries each, all empty.
+    fn reset(&mut self, lists: usize, room: usize, scale: f32) {
         self.index.resize(self.index.len().max(lists * room), 0);
         self.value.resize(self.value.len().max(lists * room), 0.0);
         self.starts.clear();
         self.starts.extend((0..lists).map(|k| k * room));
         self.ends.clone_from(&self.starts);
+        self.scale = scale;
     }
     /// Entries of some lists.
     fn count(&self, lists: std::ops::Range<usize>) -> f32 {
@@ -137,64 +157,98 @@ impl Lists {
     }
     /// Adds to column `j` of `out` what list `first + j` says.
     fn add_combinations(&self, level: Level, a: MatRef<'_>, first: usize, mut out: MatMut<'_>) {
-        let (rows, columns) = out.shape();
-        let (all, stride) = (super::span(&a), a.strides().1);
-        let mut row = 0;
-        // Panels outside, columns inside: the rows of one panel of `a` stay in the cache.
-        while row < rows {
-            let width = [PANEL, 16, 4, 1].into_iter().find(|&w| row + w <= rows).unwrap_or(1);
-            for j in 0..columns {
-                let list = self.starts[first + j]..self.ends[first + j];
-                let add = Add {
-                    a: all,
-                    at: row,
-                    stride,
-                    index: &self.index[list.clone()],
-                    value: &self.value[list],
-                    out: &mut out.column_mut(j).data.into_slice_mut()[row..row + width],
-                };
-                level.run(add);
-            }
-            row += width;
+        let rows = out.nrows();
+        let widest = if a.ncols() * 64 <= L1 { 64 } else { widest(level) };
+        let width = WIDTHS.into_iter().find(|&w| w <= rows && w <= widest).unwrap_or(1);
+        // Panels outside, columns inside: the rows of one panel of `a` stay in the cache. The last panel overlaps the one
+        // before it and writes its new rows alone.
+        for row in (0..rows).step_by(width) {
+            let panel = row.min(rows - width)..row.min(rows - width) + width;
+            level.run(Panel { lists: self, a, first, new: row - panel.start, rows: panel, out: out.as_view_mut() });
         }
     }
 }
 
-/// `out += Σ_k value_k a[at.., index_k]` for a few rows.
-struct Add<'a> {
-    a: &'a [f32],
-    at: usize,
-    stride: usize,
-    index: &'a [u32],
-    value: &'a [f32],
-    out: &'a mut [f32],
+/// Whether all entries are 0 or 1.
+fn is_binary(x: &[f32]) -> bool {
+    x.iter().fold(true, |binary, &v| binary & ((v == 0.0) | (v == 1.0)))
 }
-impl Kernel for Add<'_> {
+
+/// Rows of a result that can be kept in registers while columns are added to them.
+const WIDTHS: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
+/// Values in the first cache: panels of 64 rows are better than wider ones where they fit.
+const L1: usize = 1 << 13;
+/// The most that the registers of an instruction set hold.
+fn widest(level: Level) -> usize {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => 128,
+        _ => 64,
+    }
+}
+
+/// `out += scale Σ_k value_k a_k` for some rows of all columns of `out`.
+struct Panel<'a> {
+    lists: &'a Lists,
+    a: MatRef<'a>,
+    first: usize,
+    rows: Range<usize>,
+    new: usize,
+    out: MatMut<'a>,
+}
+impl Kernel for Panel<'_> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        match self.out.len() {
-            PANEL => self.rows::<PANEL>(),
-            16 => self.rows::<16>(),
-            4 => self.rows::<4>(),
-            _ => self.rows::<1>(),
+        match self.rows.len() {
+            128 => self.wide::<128>(),
+            64 => self.wide::<64>(),
+            32 => self.wide::<32>(),
+            16 => self.wide::<16>(),
+            8 => self.wide::<8>(),
+            4 => self.wide::<4>(),
+            2 => self.wide::<2>(),
+            _ => self.wide::<1>(),
         }
     }
 }
-impl Add<'_> {
+impl Panel<'_> {
     #[inline(always)]
-    fn rows<const N: usize>(self) {
-        let Some(out) = self.out.first_chunk_mut::<N>() else { return };
-        let mut sum = *out;
-        for (&k, &v) in self.index.iter().zip(self.value) {
-            let from = k as usize * self.stride + self.at;
-            let Some(column) = self.a[from..].first_chunk::<N>() else { return };
-            for i in 0..N {
-                sum[i] += v * column[i];
+    fn wide<const N: usize>(mut self) {
+        let (lists, a, stride) = (self.lists, span(&self.a), self.a.strides().1);
+        let a = &a[self.rows.start.min(a.len())..];
+        for j in 0..self.out.ncols() {
+            let list = lists.starts[self.first + j]..lists.ends[self.first + j];
+            if list.is_empty() {
+                continue;
+            }
+            let mut sum = [0f32; N];
+            if lists.ones {
+                for &k in &lists.index[list] {
+                    let Some(column) = chunk::<N>(a, k as usize * stride) else { break };
+                    for i in 0..N {
+                        sum[i] += column[i];
+                    }
+                }
+            } else {
+                for (&k, &v) in lists.index[list.clone()].iter().zip(&lists.value[list]) {
+                    let Some(column) = chunk::<N>(a, k as usize * stride) else { break };
+                    for i in 0..N {
+                        sum[i] += v * column[i];
+                    }
+                }
+            }
+            let out = &mut self.out.column_mut(j).data.into_slice_mut()[self.rows.clone()];
+            for (o, s) in out.iter_mut().zip(&sum).skip(self.new) {
+                *o += lists.scale * s;
             }
         }
-        *out = sum;
     }
+}
+/// `N` values from `at` on; there always are.
+#[inline(always)]
+fn chunk<const N: usize>(a: &[f32], at: usize) -> Option<&[f32; N]> {
+    a.get(at..at + N)?.first_chunk()
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Products and fused element-wise kernels over columns. The only folder that may hold `unsafe`, and only where the
 //! instruction set is chosen and the GEMM engine is called; with `states`, the only code that knows of threads.
 
+mod active;
 mod binary;
 mod fused;
 mod gemm;
+mod padded;
 mod pass;
 mod reduce;
 mod simd;
@@ -11,7 +13,9 @@ mod simd;
 pub use binary::{add_outer, add_product};
 pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at};
 pub use gemm::{gemm, gemm_nt};
-pub use pass::{by_columns, first_non_finite, for_each, in_order, sum, transpose_to, zip_ref, zip2};
+pub use padded::Padded;
+use pass::transpose_into;
+pub use pass::{by_columns, first_non_finite, for_each, in_order, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
 

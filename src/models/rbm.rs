@@ -6,7 +6,7 @@
 
 use super::{grad_theta, grad_theta_expected};
 use crate::base_rate::base_rate;
-use crate::linalg::{add_columns, add_outer, add_product, col, dot, fill_columns, transpose_to};
+use crate::linalg::{Padded, add_columns, add_outer, add_product, col, dot, fill_columns};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
 use crate::{
@@ -35,7 +35,8 @@ const THETA: [usize; 2] = [3, 4]; // by block
 #[derive(Clone, Debug)]
 pub struct Rbm {
     params: Params,
-    transposed: Mat, // visible × hidden: the weights of a hidden unit are contiguous
+    weights: Padded,    // W
+    transposed: Padded, // Wᵀ: the weights of a hidden unit are contiguous
     blocks: [Block; 2],
 }
 
@@ -61,7 +62,7 @@ impl Rbm {
             ("visible_theta", Role::Unit, d * visible.n_theta(), 1),
         ]);
         let blocks = [Block { rows: d..d + h, unit: hidden, group: 0 }, Block { rows: 0..d, unit: visible, group: 1 }];
-        Self { params, transposed: Mat::zeros(d, h), blocks }
+        Self { params, weights: Padded::zeros(h, d), transposed: Padded::zeros(d, h), blocks }
     }
     /// Starts as Hinton's guide asks: small normal weights, hidden biases 0, visible biases such that the visible units
     /// have their means over the data (`log p / (1 - p)` for Bernoulli units), drawn towards the middle by `smoothing`.
@@ -84,11 +85,11 @@ impl Rbm {
     }
     /// Number of visible units.
     pub fn n_visible(&self) -> usize {
-        self.transposed.nrows()
+        self.transposed.shape().0
     }
     /// Number of hidden units.
     pub fn n_hidden(&self) -> usize {
-        self.transposed.ncols()
+        self.transposed.shape().1
     }
     /// The kind of the visible units.
     pub fn visible_unit(&self) -> &Arc<dyn Unit> {
@@ -100,11 +101,11 @@ impl Rbm {
     }
     /// `W`, hidden × visible.
     pub fn weights(&self) -> MatRef<'_> {
-        self.params.mat(W)
+        self.weights.view()
     }
     /// `Wᵀ`, visible × hidden: a filter a column.
     pub fn filters(&self) -> MatRef<'_> {
-        self.transposed.as_view()
+        self.transposed.view()
     }
     /// `b`
     pub fn visible_bias(&self) -> &[f32] {
@@ -161,7 +162,7 @@ impl Gibbs for Rbm {
             add_product(self.weights().rows_range(rows), x.rows(0, d), out);
         } else {
             fill_columns(&self.visible_bias()[rows.clone()], &mut out);
-            add_product(self.transposed.rows_range(rows), x.rows(d, self.n_hidden()), out);
+            add_product(self.transposed.view().rows_range(rows), x.rows(d, self.n_hidden()), out);
         }
     }
 }
@@ -214,6 +215,7 @@ impl Train for Rbm {
     fn update(&mut self, f: &mut dyn FnMut(&mut Params)) {
         f(&mut self.params);
         assert_eq!(self.params.mat(W).shape(), (self.n_hidden(), self.n_visible()), "shape of the weights");
-        transpose_to(self.params.mat(W), &mut self.transposed);
+        self.weights.copy_from(self.params.mat(W));
+        self.transposed.transpose_from(self.params.mat(W));
     }
 }

@@ -14,7 +14,7 @@
 //! - Melchior, Fischer and Wiskott, "How to center deep Boltzmann machines", 2016 (data means on both sides; sliding
 //!   average with factor 0.01).
 
-use crate::linalg::{axpy, dot};
+use crate::linalg::{Kernel, Level, axpy, dot};
 use crate::params::{Role, Slot};
 use crate::{Params, Result, Resume, Saved};
 use rayon::prelude::*;
@@ -23,12 +23,14 @@ use rayon::prelude::*;
 const STRIP: usize = 32;
 
 /// Offsets of all units that have biases, and how fast they slide.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Centring {
     /// Weight of the newest batch in the sliding means, within 0..=1.
     pub slide: f32,
     offsets: Vec<f32>, // one for every parameter; those of biases are in use
     biases: Vec<f32>,  // the plain gradient of the biases, in the same places
+    dots: Vec<f32>,    // G_Wᵀ λ
+    sums: Vec<f32>,    // the parts of G_W μ that the strips found
 }
 
 impl Default for Centring {
@@ -40,7 +42,7 @@ impl Default for Centring {
 impl Centring {
     /// No offsets yet: the first batch sets them.
     pub fn new(slide: f32) -> Self {
-        Self { slide, offsets: vec![], biases: vec![] }
+        Self { slide, offsets: vec![], biases: vec![], dots: vec![], sums: vec![] }
     }
     /// Moves the offsets towards the means of the data phase, which are minus the gradient of the biases in that phase.
     pub fn observe(&mut self, positive: &Params) {
@@ -57,39 +59,64 @@ impl Centring {
     }
     /// Turns a plain gradient into a centred one.
     pub fn apply(&mut self, grad: &mut Params) {
-        let slots = grad.slots().to_vec();
+        let slots = grad.layout();
         self.biases.resize(grad.as_slice().len(), 0.0);
         for slot in slots.iter().filter(|s| s.role == Role::Bias) {
             self.biases[slot.range()].copy_from_slice(&grad.as_slice()[slot.range()]);
         }
-        for weights in &slots {
+        for weights in slots.iter() {
             if let Role::Coupling { rows, columns } = weights.role {
                 self.centre(weights, &slots[rows], &slots[columns], grad.as_mut_slice());
             }
         }
     }
     /// One coupling, in one pass over its columns.
-    fn centre(&self, weights: &Slot, rows: &Slot, columns: &Slot, grad: &mut [f32]) {
+    fn centre(&mut self, weights: &Slot, rows: &Slot, columns: &Slot, grad: &mut [f32]) {
+        let (height, width) = (weights.rows, weights.columns);
+        if height * width == 0 {
+            return;
+        }
         let (lambda, mu) = (&self.offsets[rows.range()], &self.offsets[columns.range()]);
         let (of_rows, of_columns) = (&self.biases[rows.range()], &self.biases[columns.range()]);
-        let height = weights.rows;
-        let strips = grad[weights.range()].par_chunks_mut(height.max(1) * STRIP).enumerate().map(|(s, strip)| {
-            let mut dots = vec![];
-            let mut sum = vec![0.0; height];
-            for (k, w) in strip.chunks_mut(height).enumerate() {
-                let i = s * STRIP + k;
-                axpy(-mu[i], of_rows, w);
-                axpy(-of_columns[i], lambda, w);
-                dots.push(dot(lambda, w) as f32);
-                axpy(mu[i], w, &mut sum);
+        self.dots.resize(width, 0.0);
+        self.sums.clear();
+        self.sums.resize(height * width.div_ceil(STRIP), 0.0);
+        let strips = grad[weights.range()].par_chunks_mut(height * STRIP);
+        let strips = strips.zip(self.dots.par_chunks_mut(STRIP)).zip(self.sums.par_chunks_mut(height)).enumerate();
+        strips.for_each(|(s, ((strip, dots), sum))| {
+            for (k, (w, d)) in strip.chunks_mut(height).zip(dots).enumerate() {
+                let (mu, of_column) = (mu[s * STRIP + k], of_columns[s * STRIP + k]);
+                *d = Level::best().run(Column { w, lambda, of_rows, mu, of_column, sum });
             }
-            (dots, sum)
         });
-        for (s, (dots, sum)) in strips.collect::<Vec<_>>().into_iter().enumerate() {
-            let at = columns.offset + s * STRIP;
-            grad[at..at + dots.len()].iter_mut().zip(&dots).for_each(|(g, d)| *g -= d);
-            axpy(-1.0, &sum, &mut grad[rows.range()]);
+        axpy(-1.0, &self.dots, &mut grad[columns.range()]);
+        // In the order of the strips, whichever thread made them.
+        self.sums.chunks(height).for_each(|sum| axpy(-1.0, sum, &mut grad[rows.range()]));
+    }
+}
+
+/// One column of a coupling: `w ← w - μ G_c - G_b λ`, `sum += μ w`; returns `λᵀw`.
+struct Column<'a> {
+    w: &'a mut [f32],
+    lambda: &'a [f32],
+    of_rows: &'a [f32],
+    mu: f32,
+    of_column: f32,
+    sum: &'a mut [f32],
+}
+impl Kernel for Column<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run(self) -> f32 {
+        let n = self.w.len();
+        let (w, sum) = (&mut self.w[..n], &mut self.sum[..n]);
+        let (lambda, of_rows) = (&self.lambda[..n], &self.of_rows[..n]);
+        for k in 0..n {
+            let centred = w[k] - (self.mu * of_rows[k] + self.of_column * lambda[k]);
+            w[k] = centred;
+            sum[k] += self.mu * centred;
         }
+        dot(lambda, w) as f32
     }
 }
 

@@ -23,7 +23,7 @@ impl Penalty {
         if self == Self::default() {
             return;
         }
-        for slot in weights(params) {
+        for slot in weights(&params.layout()) {
             let (w, g) = (&params.as_slice()[slot.range()], &mut grad.as_mut_slice()[slot.range()]);
             linalg::zip_ref(g, w, |g, w| {
                 // `signum` of zero is one: at zero, the subgradient nearest to none is taken instead.
@@ -47,7 +47,7 @@ pub fn clip_norm(grad: &mut Params, limit: f32) {
 /// Scales the weights into each unit (a row of every weight matrix) down to this norm, if they are longer; a row of zeros
 /// stays as it is (Srivastava and others 2014, section 5.1).
 pub fn max_norm(params: &mut Params, limit: f32) {
-    for slot in weights(params) {
+    for slot in weights(&params.layout()) {
         let w = &mut params.as_mut_slice()[slot.range()];
         let mut squares = vec![0f64; slot.rows];
         for column in w.chunks(slot.rows) {
@@ -61,8 +61,8 @@ pub fn max_norm(params: &mut Params, limit: f32) {
     }
 }
 
-fn weights(params: &Params) -> Vec<Slot> {
-    params.slots().iter().filter(|s| s.role.is_weights() && s.rows * s.columns > 0).cloned().collect()
+fn weights(layout: &[Slot]) -> impl Iterator<Item = &Slot> {
+    layout.iter().filter(|s| s.role.is_weights() && s.rows * s.columns > 0)
 }
 #[cfg(test)]
 mod tests {

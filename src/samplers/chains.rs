@@ -52,7 +52,11 @@ impl Chains {
         self.states.copy_from(states);
     }
     /// Moves every chain, slab by slab in parallel.
+    ///
+    /// # Panics
+    /// If the chains have not the height of the model's states.
     pub fn advance<M: Energy + ?Sized, K: Kernel<M> + ?Sized>(&mut self, kernel: &K, model: &M) -> Moves {
+        assert_eq!(self.states.x().nrows(), model.n_rows(), "height of the chains and of the model's states");
         self.each(|slab, rng| kernel.advance(model, slab, rng)).into_iter().sum()
     }
     /// Applies `f` to every slab with its streams, in parallel; results in column order.

@@ -1,0 +1,140 @@
+//! What the hot loops cost. Sizes are visible × hidden × columns; all states are of Bernoulli units.
+//!
+//! ```text
+//! cargo bench
+//! ```
+#![allow(missing_docs, reason = "criterion makes a public function")]
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use harmonium::eval::{Ais, ais};
+use harmonium::linalg::{self, Level, Padded};
+use harmonium::models::Rbm;
+use harmonium::objectives::{Contrastive, Objective};
+use harmonium::optim::{At, Optimizer, Sgd};
+use harmonium::rng::ChainRng;
+use harmonium::samplers::BlockGibbs;
+use harmonium::units::Bernoulli;
+use harmonium::{Batch, Chains, Learn, Mat, Train};
+use rand::RngExt;
+use std::hint::black_box;
+use std::time::Duration;
+
+const VISIBLE: usize = 784;
+const HIDDEN: usize = 500;
+const COLUMNS: usize = 100;
+
+fn bits(rows: usize, columns: usize, density: f64) -> Mat {
+    let mut rng = ChainRng::new(1);
+    Mat::from_fn(rows, columns, |_, _| (rng.random::<f64>() < density) as u8 as f32)
+}
+
+/// A machine whose pixels are on about as often as those of MNIST.
+fn rbm() -> Rbm {
+    let mut rbm = Rbm::new((VISIBLE, Bernoulli), (HIDDEN, Bernoulli));
+    let mean: Vec<f32> = (0..VISIBLE).map(|i| 0.02 + 0.24 * (i % 28) as f32 / 28.0).collect();
+    rbm.initialise(&mean, 0.0, 1).expect("means within range");
+    rbm
+}
+
+fn products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("product");
+    group.throughput(Throughput::Elements((VISIBLE * HIDDEN * COLUMNS) as u64));
+    let mut w = Padded::default();
+    w.copy_from(Mat::from_fn(HIDDEN, VISIBLE, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.01).as_view());
+    let size = format!("{VISIBLE}x{HIDDEN}x{COLUMNS}");
+    let mut out = Mat::zeros(HIDDEN, COLUMNS);
+    for density in [0.13, 0.3, 0.5] {
+        let x = bits(VISIBLE, COLUMNS, density);
+        group.bench_function(BenchmarkId::new(format!("routed, {density} on"), &size), |b| {
+            b.iter(|| linalg::add_product(w.view(), x.as_view(), out.as_view_mut()));
+        });
+    }
+    let x = bits(VISIBLE, COLUMNS, 0.13);
+    group.bench_function(BenchmarkId::new("dense", &size), |b| {
+        b.iter(|| linalg::gemm(1.0, w.view(), x.as_view(), 1.0, out.as_view_mut()));
+    });
+    let (h, weights) = (bits(HIDDEN, COLUMNS, 0.5), vec![1.0; COLUMNS]);
+    let mut grad = vec![0.0; HIDDEN * VISIBLE];
+    group.bench_function(BenchmarkId::new("outer, 0.13 on, all threads", &size), |b| {
+        b.iter(|| linalg::add_outer(-0.01, h.as_view(), x.as_view(), &weights, &mut grad));
+    });
+    group.finish();
+}
+
+fn units(c: &mut Criterion) {
+    let mut group = c.benchmark_group("unit");
+    let field: Vec<f32> = (0..51_200).map(|i| (i as f32 * 0.01).sin() * 5.0).collect();
+    let (mut out, mut rng) = (vec![0.0; field.len()], ChainRng::new(1));
+    group.throughput(Throughput::Elements(field.len() as u64));
+    for level in Level::available() {
+        group.bench_function(BenchmarkId::new("bernoulli sample", format!("{level:?}")), |b| {
+            b.iter(|| linalg::two_valued_at(level, 1.0, &field, 0.0, &mut out, &mut rng));
+        });
+        group.bench_function(BenchmarkId::new("bernoulli log-partition", format!("{level:?}")), |b| {
+            b.iter(|| black_box(linalg::softplus_sum_at(level, 1.0, &field)));
+        });
+    }
+    group.bench_function("bernoulli mean", |b| {
+        b.iter(|| linalg::sigmoid_to(1.0, &field, (1.0, 0.0), &mut out));
+    });
+    group.finish();
+}
+
+fn sampling(c: &mut Criterion) {
+    let mut group = c.benchmark_group("gibbs sweep");
+    let rbm = rbm();
+    for columns in [COLUMNS, 1000] {
+        let mut chains = Chains::new(bits(VISIBLE + HIDDEN, columns, 0.13), 1);
+        group.throughput(Throughput::Elements(columns as u64));
+        group.bench_function(format!("{VISIBLE}x{HIDDEN}x{columns}"), |b| {
+            b.iter(|| chains.advance(&BlockGibbs::new(1), &rbm));
+        });
+    }
+    group.finish();
+}
+
+fn updates(c: &mut Criterion) {
+    let mut group = c.benchmark_group("update");
+    group.throughput(Throughput::Elements(COLUMNS as u64));
+    let data = bits(VISIBLE, COLUMNS, 0.13);
+    let weights = vec![1.0; COLUMNS];
+    let batch = Batch { x: data.as_view(), weights: &weights, step: 0 };
+    let chains = Chains::new(bits(VISIBLE + HIDDEN, COLUMNS, 0.13), 1);
+    let objectives: [(&str, Box<dyn Objective<Rbm>>); 2] =
+        [("cd-1", Box::new(Contrastive::cd(1, 1))), ("pcd-1", Box::new(Contrastive::pcd(1, chains)))];
+    for (name, mut objective) in objectives {
+        let (mut rbm, mut sgd) = (rbm(), Sgd::default());
+        let mut grad = rbm.params().zeros_like();
+        group.bench_function(format!("{name} {VISIBLE}x{HIDDEN}x{COLUMNS}"), |b| {
+            b.iter(|| {
+                objective.gradient(&rbm, &batch, &mut grad);
+                sgd.direct(&mut grad, At { step: 0, learning_rate: 1e-6 });
+                rbm.update(&mut |p| linalg::zip_ref(p.as_mut_slice(), grad.as_slice(), subtract));
+            });
+        });
+    }
+    group.finish();
+}
+
+fn subtract(p: &mut [f32], g: &[f32]) {
+    p.iter_mut().zip(g).for_each(|(p, g)| *p -= g);
+}
+
+fn annealing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ais");
+    let (rbm, temperatures) = (rbm(), 50);
+    let base = vec![0.0; VISIBLE + HIDDEN];
+    let settings = Ais { betas: Ais::linear(temperatures), runs: COLUMNS, seed: 1 };
+    group.throughput(Throughput::Elements(temperatures as u64));
+    group.bench_function(format!("{VISIBLE}x{HIDDEN}x{COLUMNS}, a temperature"), |b| {
+        b.iter(|| ais(&rbm, &base, &settings).expect("valid settings"));
+    });
+    group.finish();
+}
+
+fn short() -> Criterion {
+    let criterion = Criterion::default().sample_size(20).without_plots();
+    criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(2000))
+}
+criterion_group! { name = benches; config = short(); targets = products, units, sampling, updates, annealing }
+criterion_main!(benches);
