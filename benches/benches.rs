@@ -107,7 +107,7 @@ fn updates(c: &mut Criterion) {
         let mut grad = rbm.params().zeros_like();
         group.bench_function(format!("{name} {VISIBLE}x{HIDDEN}x{COLUMNS}"), |b| {
             b.iter(|| {
-                objective.gradient(&rbm, &batch, &mut grad);
+                objective.gradient(&rbm, &batch, &mut grad).expect("chains of this model");
                 sgd.direct(&mut grad, At { step: 0, learning_rate: 1e-6 });
                 rbm.update(&mut |p| linalg::zip_ref(p.as_mut_slice(), grad.as_slice(), subtract));
             });

@@ -83,7 +83,7 @@ fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
 }
 
 impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
-    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Report {
+    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         grad.as_mut_slice().fill(0.0);
         self.clamp(model, batch);
         normalise(1.0, batch.x.ncols(), Some(batch.weights), &mut self.weights);
@@ -91,13 +91,13 @@ impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
         if let Some(centring) = &mut self.centring {
             centring.observe(grad);
         }
-        let Negatives { states, weights, moves } = self.negative.draw(model, &self.positive, batch);
+        let Negatives { states, weights, moves } = self.negative.draw(model, &self.positive, batch)?;
         normalise(-1.0, states.ncols(), weights, &mut self.weights);
         model.grad_expected(states, Phase::Model, &self.weights, grad);
         if let Some(centring) = &mut self.centring {
             centring.apply(grad);
         }
-        Report { loss: None, moves }
+        Ok(Report { loss: None, moves })
     }
 }
 

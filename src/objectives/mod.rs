@@ -8,7 +8,7 @@ pub use contrastive::Contrastive;
 pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
 
 use crate::samplers::Moves;
-use crate::{Batch, Params, Resume};
+use crate::{Batch, Params, Result, Resume};
 
 /// What an objective says of one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,10 +22,13 @@ pub struct Report {
 /// Turns a batch into an estimate of the gradient of a loss.
 pub trait Objective<M: ?Sized>: Resume {
     /// `grad = ∂loss/∂θ`; whatever `grad` held is overwritten.
-    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Report;
+    ///
+    /// # Errors
+    /// If the objective was made for another model, or for none.
+    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report>;
 }
 impl<M: ?Sized, O: Objective<M> + ?Sized> Objective<M> for Box<O> {
-    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Report {
+    fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         (**self).gradient(model, batch, grad)
     }
 }

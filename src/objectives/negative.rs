@@ -3,7 +3,7 @@
 use crate::rng::derive;
 use crate::samplers::{Chains, Kernel, Moves};
 use crate::sweep::first_group;
-use crate::{Batch, Configurations, Energy, Gibbs, Marginal, Mat, Result, Resume, Saved, States};
+use crate::{Batch, Configurations, Energy, Error, Gibbs, Marginal, Mat, Result, Resume, Saved, States};
 
 /// States with weights (of any positive sum) that stand for the model's distribution.
 #[derive(Debug)]
@@ -19,7 +19,19 @@ pub struct Negatives<'a> {
 /// A source of negative states.
 pub trait Negative<M: ?Sized>: Resume {
     /// States distributed (nearly) as the model; `positive` is the data phase with its cached fields.
-    fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Negatives<'s>;
+    ///
+    /// # Errors
+    /// If there are no states, or they are those of another model.
+    fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Result<Negatives<'s>>;
+}
+
+/// Whether there are states, of the model's height.
+fn check_states<M: Energy + ?Sized>(model: &M, states: &States) -> Result<()> {
+    match states.x().shape() {
+        (_, 0) => Err(Error::value("the number of chains", "at least 1", 0)),
+        (rows, _) if rows != model.n_rows() => Err(Error::shape("rows of the chains", model.n_rows(), rows)),
+        _ => Ok(()),
+    }
 }
 
 /// Chains that start at the data and reuse its hidden field: CD-k. They keep the weights of their data.
@@ -36,10 +48,10 @@ impl<K> FromData<K> {
     }
 }
 impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for FromData<K> {
-    fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Negatives<'s> {
+    fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Result<Negatives<'s>> {
         self.chains.restart(positive);
         let moves = self.chains.advance(&self.kernel, model);
-        Negatives { states: &mut self.chains.states, weights: Some(batch.weights), moves }
+        Ok(Negatives { states: &mut self.chains.states, weights: Some(batch.weights), moves })
     }
 }
 impl<K> Resume for FromData<K> {
@@ -60,9 +72,10 @@ pub struct Persistent<K> {
     pub chains: Chains,
 }
 impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for Persistent<K> {
-    fn draw<'s>(&'s mut self, model: &M, _: &States, _: &'s Batch<'_>) -> Negatives<'s> {
+    fn draw<'s>(&'s mut self, model: &M, _: &States, _: &'s Batch<'_>) -> Result<Negatives<'s>> {
+        check_states(model, &self.chains.states)?;
         let moves = self.chains.advance(&self.kernel, model);
-        Negatives { states: &mut self.chains.states, weights: None, moves }
+        Ok(Negatives { states: &mut self.chains.states, weights: None, moves })
     }
 }
 impl<K> Resume for Persistent<K> {
@@ -98,13 +111,14 @@ impl Enumerated {
     }
 }
 impl<M: Marginal + ?Sized> Negative<M> for Enumerated {
-    fn draw<'s>(&'s mut self, model: &M, _: &States, _: &'s Batch<'_>) -> Negatives<'s> {
+    fn draw<'s>(&'s mut self, model: &M, _: &States, _: &'s Batch<'_>) -> Result<Negatives<'s>> {
+        check_states(model, &self.states)?;
         self.energies.resize(self.states.ncols(), 0.0);
         model.energy_without(&self.summed, self.states.x(), &mut self.energies);
         let lowest = self.energies.iter().copied().fold(f64::INFINITY, f64::min);
         self.weights.clear();
         self.weights.extend(self.energies.iter().map(|e| (lowest - e).exp() as f32));
-        Negatives { states: &mut self.states, weights: Some(&self.weights), moves: Moves::default() }
+        Ok(Negatives { states: &mut self.states, weights: Some(&self.weights), moves: Moves::default() })
     }
 }
 impl Resume for Enumerated {

@@ -82,7 +82,7 @@ impl Fit {
     /// - [`Error::Value`] if there are no data, the batch is empty, a setting is not a number, or a datum is not in the
     ///   range of its unit kind (NaN never is);
     /// - [`Error::NonFinite`] if an update is; the model keeps its last finite parameters;
-    /// - whatever a monitor reports.
+    /// - whatever the objective or a monitor reports.
     pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<()> {
         self.validate()?;
         check_data(&*run.model, data)?;
@@ -93,7 +93,7 @@ impl Fit {
             let step = run.step;
             let (_, x) = batches.load(data, step);
             let batch = Batch { x, weights: &weights[..x.ncols()], step };
-            let report = run.objective.gradient(run.model, &batch, &mut grad);
+            let report = run.objective.gradient(run.model, &batch, &mut grad)?;
             let at = At { step, learning_rate: self.learning_rate.at(step) };
             self.step(run.model, run.optimizer, &mut grad, at)?;
             run.step += 1;

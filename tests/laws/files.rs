@@ -1,0 +1,131 @@
+//! Law 16: a model file holds a model to the bit, and what is wrong with a file is said by name.
+
+use crate::cases::{self, name};
+use harmonium::io::{Tensor, TensorFile, Values, load_rbm, save_rbm};
+use harmonium::models::Rbm;
+use harmonium::units::{Gaussian, Spin};
+use harmonium::{Error, Learn, Train};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rbm.safetensors");
+    (folder, path)
+}
+/// A saved 4 × 3 machine, changed by `spoil`, and what reading it says.
+fn complaint(spoil: impl FnOnce(&mut TensorFile)) -> String {
+    let (_folder, path) = place();
+    save_rbm(&cases::bernoulli(4, 3, 1), &BTreeMap::new(), &path).unwrap();
+    let mut file = TensorFile::read(&path).unwrap();
+    spoil(&mut file);
+    file.write(&path).unwrap();
+    let e = load_rbm(&path).expect_err("a complaint");
+    assert!(matches!(e, Error::Format { .. }), "{e}");
+    let text = e.to_string();
+    assert!(text.contains("rbm.safetensors"), "{text}");
+    text
+}
+
+#[test]
+fn models_come_back_to_the_bit() {
+    for mut rbm in cases::all().into_iter().filter(|m| !name(m).contains("scaled")) {
+        rbm.update(&mut |p| {
+            p.as_mut_slice()[..4].copy_from_slice(&[-0.0, f32::MIN_POSITIVE / 8.0, f32::MAX, 0.1 + 0.2]);
+        });
+        let (_folder, path) = place();
+        let notes = BTreeMap::from([("epochs".to_string(), "20".to_string())]);
+        save_rbm(&rbm, &notes, &path).unwrap();
+        let (back, metadata) = load_rbm(&path).unwrap();
+        let bits = |m: &Rbm| m.params().as_slice().iter().map(|p| p.to_bits()).collect::<Vec<u32>>();
+        assert_eq!((bits(&back), name(&back)), (bits(&rbm), name(&rbm)));
+        assert_eq!(back.filters(), rbm.filters(), "what is derived of the weights");
+        assert_eq!(metadata["epochs"], "20");
+        save_rbm(&back, &metadata, &path).unwrap();
+        assert_eq!(load_rbm(&path).unwrap().1, metadata);
+    }
+}
+/// In the file, weights are hidden × visible in row-major order, for readers that know nothing of this library.
+#[test]
+fn weights_lie_as_documented() {
+    let (_folder, path) = place();
+    let rbm = cases::bernoulli(4, 3, 1);
+    save_rbm(&rbm, &BTreeMap::new(), &path).unwrap();
+    let file = TensorFile::read(&path).unwrap();
+    let w = file.floats("weights", &[3, 4]).unwrap();
+    assert!((0..3).all(|j| (0..4).all(|i| w[j * 4 + i] == rbm.weights()[(j, i)])));
+    assert_eq!(file.floats("visible_bias", &[4]).unwrap(), rbm.visible_bias());
+    assert_eq!(file.floats("hidden_bias", &[3]).unwrap(), rbm.hidden_bias());
+    assert_eq!(file.tensors.len(), 3);
+}
+#[test]
+fn a_file_without_metadata_is_of_bernoulli_units() {
+    let (_folder, path) = place();
+    save_rbm(&cases::random(Rbm::new((4, Spin), (3, Gaussian)), 0.5, 1), &BTreeMap::new(), &path).unwrap();
+    let mut file = TensorFile::read(&path).unwrap();
+    file.metadata.clear();
+    file.write(&path).unwrap();
+    let (rbm, metadata) = load_rbm(&path).unwrap();
+    assert_eq!(name(&rbm), "bernoulli × bernoulli");
+    assert!(metadata.is_empty());
+}
+#[test]
+fn complaints_name_the_thing() {
+    let note = |key: &'static str, value: &'static str| {
+        complaint(move |f| {
+            f.metadata.insert(key.into(), value.into());
+        })
+    };
+    assert!(note("harmonium_format", "99").contains("version 99"));
+    assert!(note("visible_unit", "quark").contains("`quark`"));
+    assert!(note("hidden_unit", "quark").contains("`hidden_unit`"));
+    assert!(note("model", "dbm").contains("`dbm`"));
+    for tensor in ["weights", "visible_bias", "hidden_bias"] {
+        let missing = complaint(|f| {
+            f.tensors.remove(tensor);
+        });
+        assert!(missing.contains(&format!("`{tensor}`")), "{missing}");
+        for shape in [vec![], vec![2], vec![1, 2], vec![0], vec![2, 2, 2], vec![0, 1 << 40]] {
+            let n = shape.iter().product();
+            let wrong = Tensor { shape, values: Values::F32(vec![0.5; n]) };
+            let text = complaint(|f| drop(f.tensors.insert(tensor.into(), wrong)));
+            assert!(text.contains("bias`") || text.contains("`weights`"), "{text}");
+        }
+        let whole = complaint(|f| {
+            let Tensor { shape, values } = f.tensors[tensor].clone();
+            f.tensors.insert(tensor.into(), Tensor { shape, values: Values::U64(vec![1; values.len()]) });
+        });
+        assert!(whole.contains(&format!("`{tensor}`")) && whole.contains("F32"), "{whole}");
+    }
+}
+#[test]
+fn numbers_that_are_not_finite_neither_go_in_nor_come_out() {
+    let (_folder, path) = place();
+    let mut rbm = cases::bernoulli(4, 3, 1);
+    rbm.update(&mut |p| p.slice_mut(2)[1] = f32::NAN);
+    let text = save_rbm(&rbm, &BTreeMap::new(), &path).unwrap_err().to_string();
+    assert!(text.contains("hidden_bias") && !path.exists(), "{text}");
+    save_rbm(&cases::bernoulli(4, 3, 1), &BTreeMap::new(), &path).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - 4;
+    bytes[at..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let text = load_rbm(&path).unwrap_err().to_string();
+    assert!(text.contains("weights") && text.contains("NaN"), "{text}"); // the last tensor by name
+    std::fs::write(&path, &bytes[..at]).unwrap();
+    assert!(matches!(load_rbm(&path), Err(Error::Format { .. })));
+    assert!(matches!(load_rbm(&path.with_extension("none")), Err(Error::Io { .. })));
+}
+/// Whoever saves a model of kinds that no reader knows hears of it no later than when reading.
+#[test]
+fn a_kind_of_the_users_own_is_named_when_it_cannot_be_read() {
+    for rbm in cases::all().into_iter().filter(|m| name(m).contains("scaled")) {
+        let (_folder, path) = place();
+        let text = match save_rbm(&rbm, &BTreeMap::new(), &path) {
+            Ok(()) => load_rbm(&path).unwrap_err().to_string(),
+            Err(e) => e.to_string(),
+        };
+        assert!(text.contains("scaled"), "{text}");
+    }
+}

@@ -1,0 +1,23 @@
+//! Laws that every model, unit kind, sampler, objective and evaluator must obey, held against an oracle in double
+//! precision that shares no code with the library (`reference`). To put another RBM under all of them, add a line to
+//! `cases`.
+
+mod cache;
+mod cases;
+mod centring;
+mod clamping;
+mod drift;
+mod evaluation;
+mod field;
+mod files;
+mod gradient;
+mod hostile;
+mod learning;
+mod marginal;
+mod museum;
+mod partition;
+mod reference;
+mod resume;
+mod scaled;
+mod threads;
+mod units;

@@ -1,0 +1,71 @@
+//! Law 4: a free energy is minus the logarithm of a sum over the states of the side that is summed out, or of its
+//! integral.
+
+use crate::cases::{self, close, name};
+use crate::reference::{Oracle, Side, wide};
+use harmonium::models::Rbm;
+use harmonium::{Collapsed, Energy, Marginal, Mat, eval};
+
+#[test]
+fn either_side_sums_out() {
+    for rbm in cases::all() {
+        let (oracle, x) = (Oracle::of(&rbm), cases::probes(&rbm, 70));
+        for side in [Side::Hidden, Side::Visible] {
+            let kept = rbm.blocks()[side.other().block()].rows.clone();
+            let mut garbage = x.clone();
+            garbage.rows_range_mut(rbm.blocks()[side.block()].rows.clone()).fill(f32::NAN);
+            let got = eval::energies_without(&rbm, &[side.block()], garbage.as_view()).unwrap();
+            for (j, f) in got.iter().enumerate() {
+                let expected = oracle.free_energy(side, &wide(&x, j)[kept.clone()]);
+                close(*f, expected, 20.0, &format!("{} without {side:?}", name(&rbm)));
+            }
+        }
+    }
+}
+#[test]
+fn summed_rows_that_come_last_may_be_absent() {
+    for rbm in cases::all() {
+        let v = cases::probes(&rbm, 70).rows(0, rbm.n_visible()).clone_owned();
+        let padded = v.clone().resize_vertically(rbm.n_rows(), 7.0);
+        let free = rbm.free_energy(v.as_view()).unwrap();
+        assert_eq!(free, eval::energies_without(&rbm, &[Rbm::HIDDEN], padded.as_view()).unwrap());
+        let mut collapsed = vec![0.0; v.ncols()];
+        Collapsed::new(&rbm, &[Rbm::HIDDEN]).energy(v.as_view(), &mut collapsed);
+        free.iter().zip(&collapsed).for_each(|(a, b)| close(*a, *b, 20.0, "collapsed"));
+    }
+}
+#[test]
+fn energy_at_zero_reads_nothing_of_what_is_summed() {
+    for rbm in cases::all() {
+        let (oracle, x) = (Oracle::of(&rbm), cases::probes(&rbm, 9));
+        for summed in [vec![], vec![0], vec![1], vec![0, 1]] {
+            let (mut at_zero, mut garbage, mut out) = (x.clone(), x.clone(), vec![0.0; 9]);
+            for &b in &summed {
+                at_zero.rows_range_mut(rbm.blocks()[b].rows.clone()).fill(0.0);
+                garbage.rows_range_mut(rbm.blocks()[b].rows.clone()).fill(f32::NAN);
+            }
+            rbm.energy_at_zero(&summed, garbage.as_view(), &mut out);
+            for (j, e) in out.iter().enumerate() {
+                close(*e, oracle.energy(&wide(&at_zero, j)), 20.0, &format!("{} {summed:?}", name(&rbm)));
+            }
+        }
+    }
+}
+#[test]
+fn wrong_heights_are_refused() {
+    let rbm = cases::bernoulli(4, 3, 1);
+    for rows in [0, 3, 5, 6, 8] {
+        let x = Mat::zeros(rows, 2);
+        assert!(rbm.free_energy(x.as_view()).is_err(), "{rows} rows");
+    }
+    for rows in [0, 3, 4, 6, 8] {
+        let x = Mat::zeros(rows, 2);
+        assert!(eval::energies_without(&rbm, &[Rbm::VISIBLE], x.as_view()).is_err(), "{rows} rows, hidden ones kept");
+    }
+}
+#[test]
+#[should_panic(expected = "different groups")]
+fn dependent_blocks_do_not_sum_out_together() {
+    let rbm = cases::bernoulli(4, 3, 1);
+    rbm.energy_without(&[Rbm::HIDDEN, Rbm::VISIBLE], Mat::zeros(7, 1).as_view(), &mut [0.0]);
+}

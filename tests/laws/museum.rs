@@ -1,0 +1,180 @@
+//! Law 13: bugs that others have shipped (the table of the style guide, section 7.3), each with its test.
+
+use crate::cases::{self, close, name};
+use harmonium::data::Standardise;
+use harmonium::models::Rbm;
+use harmonium::objectives::{Contrastive, Objective};
+use harmonium::optim::{Adam, At, Optimizer, Schedule, Sgd, max_norm};
+use harmonium::train::{Fit, Run, Silent};
+use harmonium::units::Spin;
+use harmonium::{Batch, Chains, Learn, Mat, Phase, States, Train};
+use std::path::Path;
+
+type Make = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
+const OBJECTIVES: [(&str, Make); 3] = [
+    ("CD", |_| Box::new(Contrastive::cd(3, 2))),
+    ("PCD", |m| Box::new(Contrastive::pcd(3, Chains::zeros(m, 20, 2)))),
+    ("exact", |m| Box::new(Contrastive::exact(m).unwrap())),
+];
+fn gradient(objective: &mut dyn Objective<Rbm>, rbm: &Rbm, x: &Mat, weights: &[f32]) -> Vec<f32> {
+    let mut grad = rbm.params().zeros_like();
+    objective.gradient(rbm, &Batch { x: x.as_view(), weights, step: 0 }, &mut grad);
+    grad.as_slice().to_vec()
+}
+
+/// A sample of weight zero is absent from both phases and from the centring, whatever it holds.
+#[test]
+fn a_sample_of_weight_zero_does_not_count() {
+    for rbm in cases::all() {
+        // The ninth sample, for streams of random numbers are shared by eight.
+        let mut v = cases::probes(&rbm, 9).rows(0, 4).clone_owned();
+        let mut weights = vec![1.0; 9];
+        weights[8] = 0.0;
+        for (what, make) in OBJECTIVES {
+            if what == "exact" && rbm.visible_unit().support().is_none() {
+                continue;
+            }
+            let without = gradient(&mut make(&rbm), &rbm, &v.columns(0, 8).clone_owned(), &[1.0; 8]);
+            for value in [1.0, f32::NAN, f32::INFINITY] {
+                v.column_mut(8).fill(value);
+                let with = gradient(&mut make(&rbm), &rbm, &v, &weights);
+                let pairs = with.iter().zip(&without);
+                pairs.for_each(|(a, b)| close(*a as f64, *b as f64, 5.0, &format!("{what} {} {value}", name(&rbm))));
+            }
+        }
+    }
+}
+#[test]
+fn gradients_leave_out_what_has_no_weight() {
+    for rbm in cases::all() {
+        let mut x = cases::probes(&rbm, 13);
+        let mut weights = vec![0.3; 13];
+        let clean = [x.columns(0, 5).clone_owned(), x.columns(6, 7).clone_owned()];
+        x.column_mut(5).fill(f32::NAN);
+        weights[5] = 0.0;
+        let (mut with, mut without) = (
+            [rbm.params().zeros_like(), rbm.params().zeros_like()],
+            [rbm.params().zeros_like(), rbm.params().zeros_like()],
+        );
+        rbm.grad_params(x.as_view(), &weights, &mut with[0]);
+        rbm.grad_expected(&mut States::new(x), Phase::Data, &weights, &mut with[1]);
+        for part in clean {
+            let weights = vec![0.3; part.ncols()];
+            rbm.grad_params(part.as_view(), &weights, &mut without[0]);
+            rbm.grad_expected(&mut States::new(part), Phase::Data, &weights, &mut without[1]);
+        }
+        for (a, b) in with.iter().zip(&without) {
+            let pairs = a.as_slice().iter().zip(b.as_slice());
+            pairs.for_each(|(a, b)| close(*a as f64, *b as f64, 10.0, &name(&rbm)));
+        }
+    }
+}
+/// Without any weight there is nothing to learn from: no phase may push alone.
+#[test]
+fn a_batch_without_weight_moves_nothing() {
+    let rbm = cases::bernoulli(4, 3, 1);
+    let v = cases::probes(&rbm, 13).rows(0, 4).clone_owned();
+    for (what, make) in OBJECTIVES {
+        let grad = gradient(&mut make(&rbm), &rbm, &v, &[0.0; 13]);
+        assert!(grad.iter().all(|g| *g == 0.0), "{what}: {grad:?}");
+    }
+}
+#[test]
+fn one_step_moves_every_slot_that_has_a_gradient() {
+    for rbm in cases::all() {
+        let v = cases::probes(&rbm, 16).rows(0, 4).clone_owned();
+        let optimizers: [Box<dyn Optimizer>; 2] =
+            [Box::new(Sgd::new(Schedule::Constant(0.5))), Box::new(Adam::default())];
+        for mut optimizer in optimizers {
+            let (mut model, mut silent) = (rbm.clone(), Silent);
+            let mut objective = Contrastive::cd(1, 1);
+            let fit = Fit { epochs: 1, batch: 16, ..Fit::default() };
+            fit.run(&mut Run::new(&mut model, &mut objective, &mut optimizer, &mut silent), &v).unwrap();
+            for slot in rbm.params().slots().iter().filter(|s| s.rows * s.columns > 0) {
+                let (a, b) = (&rbm.params().as_slice()[slot.range()], &model.params().as_slice()[slot.range()]);
+                assert!(a.iter().zip(b).any(|(a, b)| a != b), "{} stays, {}", slot.name, name(&rbm));
+            }
+            // And what is derived of the parameters follows them.
+            assert_eq!(model.filters().transpose(), model.weights());
+        }
+    }
+}
+#[test]
+fn a_constant_unit_is_standardised_to_zero() {
+    let mut data = Mat::from_fn(3, 7, |i, j| if i == 1 { 0.1 } else { (i + j) as f32 });
+    let map = Standardise::fit(&data).unwrap();
+    map.apply(&mut data).unwrap();
+    assert!(data.row(1).iter().all(|x| *x == 0.0) && data.iter().all(|x| x.is_finite()));
+}
+/// Spins `s = 2v - 1` with `W/2`, `b/2 + Wᵀ…/4` and so on are the same machine: free energies differ by a constant.
+#[test]
+fn a_change_of_units_keeps_free_energy_differences() {
+    let zeros_and_ones = cases::bernoulli(6, 5, 3);
+    let mut spins = Rbm::new((6, Spin), (5, Spin));
+    let w = zeros_and_ones.weights().clone_owned();
+    spins.update(&mut |p| {
+        // hᵀWv with h = (1+t)/2 and v = (1+s)/2 is tᵀ(W/4)s + (1ᵀW/4)s + (W1/4)ᵀt + const.
+        p.mat_mut(0).copy_from(&(&w / 4.0));
+        for i in 0..6 {
+            p.slice_mut(1)[i] = 0.5 * zeros_and_ones.visible_bias()[i] + 0.25 * w.column(i).sum();
+        }
+        for j in 0..5 {
+            p.slice_mut(2)[j] = 0.5 * zeros_and_ones.hidden_bias()[j] + 0.25 * w.row(j).sum();
+        }
+    });
+    let v = Mat::from_fn(6, 64, |i, j| (j >> i & 1) as f32);
+    let a = zeros_and_ones.free_energy(v.as_view()).unwrap();
+    let b = spins.free_energy(v.map(|v| 2.0 * v - 1.0).as_view()).unwrap();
+    a.iter().zip(&b).for_each(|(x, y)| close(x - a[0], y - b[0], 10.0, "free energy"));
+}
+#[test]
+fn a_row_of_zeros_survives_a_bound_on_its_norm() {
+    let mut rbm = cases::bernoulli(4, 3, 1);
+    rbm.update(&mut |p| {
+        p.mat_mut(0).row_mut(1).fill(0.0);
+        max_norm(p, 0.5);
+    });
+    let norms: Vec<f32> = rbm.weights().row_iter().map(|r| r.norm()).collect();
+    assert!(norms[1] == 0.0 && norms.iter().all(|n| *n <= 0.5 + 1e-6), "{norms:?}");
+}
+/// What the documentation of Adam promises is what `default` gives: step 1 has length η wherever there is a gradient.
+#[test]
+fn adam_starts_with_steps_of_the_learning_rate() {
+    let rbm = cases::bernoulli(4, 3, 1);
+    let (mut grad, mut adam) = (rbm.params().clone(), Adam::default());
+    assert_eq!((adam.beta1, adam.beta2, adam.epsilon), (0.9, 0.999, 1e-8));
+    adam.direct(&mut grad, At { step: 0, learning_rate: 0.01 });
+    let pairs = grad.as_slice().iter().zip(rbm.params().as_slice());
+    pairs.for_each(|(step, g)| close(*step as f64, 0.01 * g.signum() as f64, 0.0, "first step"));
+}
+
+/// Every source file is named by a `mod` of the file above it.
+#[test]
+fn no_file_is_an_orphan() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && path != root.join("lib.rs") {
+                seen += 1;
+                assert!(is_declared(&path, &root), "{} is in no module", path.display());
+            }
+        }
+    }
+    assert!(seen > 30);
+}
+fn is_declared(path: &Path, root: &Path) -> bool {
+    let stem = |p: &Path| p.file_stem().unwrap().to_str().unwrap().to_owned();
+    let (name, above) = match stem(path).as_str() {
+        "mod" => (stem(path.parent().unwrap()), path.parent().unwrap().parent().unwrap()),
+        own => (own.to_owned(), path.parent().unwrap()),
+    };
+    let files = [above.join("mod.rs"), above.with_extension("rs"), root.join("lib.rs")];
+    let parent = files.iter().find(|f| f.exists() && (f.file_name() != Some("lib.rs".as_ref()) || above == root));
+    let text = std::fs::read_to_string(parent.unwrap()).unwrap();
+    text.lines().any(|l| l.trim_start_matches("pub ").trim() == format!("mod {name};"))
+}
