@@ -12,7 +12,7 @@ use harmonium::data::{Images, Redrawn, Samples, slice};
 use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, log_likelihood, mean_of};
 use harmonium::io::save_rbm;
 use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, Objective};
+use harmonium::objectives::{Contrastive, Negative, Objective};
 use harmonium::optim::{Penalty, Schedule, Sgd};
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
@@ -203,21 +203,18 @@ fn objective(s: &Settings, rbm: &Rbm) -> Result<Box<dyn Objective<Rbm>>> {
             return Err(Error::value(what, "at least 1", n));
         }
     }
-    let centring = (!s.plain).then(Centring::default);
+    let (seed, plain) = (s.common.seed, s.plain);
     Ok(match s.method {
-        Method::Cd => {
-            let mut cd = Contrastive::cd(s.k, s.common.seed);
-            cd.centring = centring;
-            Box::new(cd)
-        }
+        Method::Cd => boxed(Contrastive::cd(s.k, seed), plain),
         Method::Pcd => {
             let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
-            let start = Chains::from_base(rbm, &independent, s.chains, derive(s.common.seed, "persistent chains"));
-            let mut pcd = Contrastive::pcd(s.k, start);
-            pcd.centring = centring;
-            Box::new(pcd)
+            let start = Chains::from_base(rbm, &independent, s.chains, derive(seed, "persistent chains"));
+            boxed(Contrastive::pcd(s.k, start), plain)
         }
     })
+}
+fn boxed<N: Negative<Rbm> + 'static>(objective: Contrastive<N>, plain: bool) -> Box<dyn Objective<Rbm>> {
+    Box::new(if plain { objective.plain() } else { objective })
 }
 
 /// The settings, for the model file and the summary.

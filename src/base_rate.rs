@@ -10,12 +10,13 @@ use crate::{Energy, Error, Gibbs, Result};
 /// an infinite field.
 ///
 /// # Errors
-/// [`Error::Shape`] if there are more means than rows, [`Error::Value`] if a mean has no finite field or `smoothing` is
-/// not within 0..1.
+/// [`Error::Shape`] if the means do not end where a block does, [`Error::Value`] if a mean has no finite field or
+/// `smoothing` is not within 0..1.
 pub fn base_rate<M: Gibbs + ?Sized>(model: &M, mean: &[f32], smoothing: f32) -> Result<Vec<f32>> {
     let n = model.n_rows();
-    if mean.len() > n {
-        return Err(Error::shape("means of visible units", format!("at most {n}"), mean.len()));
+    let ends: Vec<usize> = model.blocks().iter().map(|b| b.rows.end).collect();
+    if !mean.is_empty() && !ends.contains(&mean.len()) {
+        return Err(Error::shape("means of visible units", format!("one of {ends:?}, where blocks end"), mean.len()));
     }
     if !(0.0..1.0).contains(&smoothing) {
         return Err(Error::value("smoothing", "at least 0 and below 1", smoothing));

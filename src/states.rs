@@ -44,8 +44,7 @@ struct Known {
 impl States {
     /// States with nothing known about them.
     pub fn new(x: Mat) -> Self {
-        let mut states = Self::default();
-        states.x = x;
+        let mut states = Self { x, ..Self::default() };
         states.fit();
         states
     }

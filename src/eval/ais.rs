@@ -119,12 +119,15 @@ impl LogPartition {
 /// The blocks of the model's first group are summed out.
 ///
 /// # Errors
-/// [`Error::Value`] if the temperatures do not rise from 0 to 1 or there are no runs, [`Error::Shape`] if `base` has not
-/// one field a row.
+/// [`Error::Value`] if the temperatures do not rise from 0 to 1, there are no runs, or a field is not finite,
+/// [`Error::Shape`] if `base` has not one field a row.
 pub fn ais<M: Marginal + ?Sized>(model: &M, base: &[f32], settings: &Ais) -> Result<LogPartition> {
     settings.validate()?;
     if base.len() != model.n_rows() {
         return Err(Error::shape("fields of the base-rate model", model.n_rows(), base.len()));
+    }
+    if let Some(i) = base.iter().position(|b| !b.is_finite()) {
+        return Err(Error::value(format!("field {i} of the base-rate model"), "finite", base[i]));
     }
     let mut chains = Chains::from_base(model, base, settings.runs, derive(settings.seed, "annealing"));
     let summed = first_group(model);

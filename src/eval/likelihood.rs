@@ -13,10 +13,11 @@ const GATHER: usize = 2000;
 /// `-log Σ exp(-E)` over the blocks `summed`, for every column of `x` (rows × samples), in nats, in parallel.
 ///
 /// # Errors
-/// [`Error::Shape`] if `x` has neither all rows nor those before the summed ones.
+/// [`Error::Shape`] if `x` has neither all rows nor those up to the last that is kept.
 pub fn energies_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatRef<'_>) -> Result<Vec<f64>> {
     let all = model.n_rows();
-    let leading = summed.iter().map(|&b| model.blocks()[b].rows.start).min().unwrap_or(all);
+    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !summed.contains(b));
+    let leading = kept.map(|(_, k)| k.rows.end).max().unwrap_or(0).max(model.n_given());
     if x.nrows() != all && x.nrows() != leading {
         return Err(Error::shape("rows of states", leading, x.nrows()));
     }

@@ -12,11 +12,15 @@ use crate::{Error, Learn, Marginal, Mat, MatRef, Result};
 ///
 /// # Errors
 /// [`Error::Intractable`] if a visible unit is real or latent units do not sum out, [`Error::Shape`] if the rows are not
-/// the visible units, [`Error::Value`] if a unit has a value that its kind does not take.
+/// the visible units, [`Error::Value`] if there are no samples or a unit has a value that its kind does
+/// not take.
 pub fn pseudo_log_likelihood<M: Marginal + Learn + ?Sized>(model: &M, v: MatRef<'_>) -> Result<Estimate> {
     let summed = latent_group(model)?;
     if v.nrows() != model.n_visible() {
         return Err(Error::shape("rows of samples", model.n_visible(), v.nrows()));
+    }
+    if v.ncols() == 0 {
+        return Err(Error::value("the number of samples", "at least 1", 0));
     }
     let visible = model.blocks().iter().filter(|b| b.rows.end <= model.n_visible());
     if let Some(real) = visible.into_iter().find(|b| b.unit.support().is_none()) {

@@ -23,8 +23,12 @@ const HIDDEN: &str = "hidden_unit";
 /// Writes an RBM, with the caller's own `notes` (training settings, say) beside the format's metadata.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be written, [`Error::Value`] if a parameter is not finite.
+/// [`Error::Io`] if the file cannot be written, [`Error::Value`] if a parameter is not finite or a unit kind is none that
+/// model files know.
 pub fn save_rbm(rbm: &Rbm, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
+    for unit in [rbm.visible_unit(), rbm.hidden_unit()] {
+        kind(unit.name()).map_err(|known| Error::value("the unit kind of a model file", known, unit.name()))?;
+    }
     let mut file = TensorFile { metadata: notes.clone(), ..TensorFile::default() };
     let own = [
         (FORMAT, MODEL_FORMAT),
@@ -85,12 +89,14 @@ fn fill(params: &mut crate::Params, file: &TensorFile, path: &Path) -> Result<()
     Ok(())
 }
 
-/// The only place where unit kinds are found by name.
 fn unit_of(name: Option<&str>, key: &str, path: &Path) -> Result<Arc<dyn Unit>> {
+    kind(name.unwrap_or(Bernoulli.name()))
+        .map_err(|known| Error::format(path, format!("`{key}` is `{}`; it must be {known}", name.unwrap_or_default())))
+}
+
+/// The unit kind of a name, or the names there are: the only place where kinds are found by name.
+fn kind(name: &str) -> std::result::Result<Arc<dyn Unit>, String> {
     let kinds: [Arc<dyn Unit>; 3] = [Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian)];
-    let Some(name) = name else { return Ok(kinds[0].clone()) };
-    kinds.iter().find(|k| k.name() == name).cloned().ok_or_else(|| {
-        let known: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
-        Error::format(path, format!("`{key}` is `{name}`, which is none of {}", known.join(", ")))
-    })
+    let known = kinds.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ");
+    kinds.into_iter().find(|k| k.name() == name).ok_or(format!("one of {known}"))
 }

@@ -15,7 +15,7 @@ pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_
 pub use gemm::{gemm, gemm_nt};
 pub use padded::Padded;
 use pass::transpose_into;
-pub use pass::{by_columns, first_non_finite, for_each, in_order, sum, zip_ref, zip2};
+pub use pass::{by_columns, first_non_finite_difference, for_each, in_order, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
 

@@ -34,11 +34,17 @@ pub fn zip_ref(a: &mut [f32], b: &[f32], f: impl Fn(&mut [f32], &[f32]) + Sync) 
 pub fn sum(a: &[f32], f: impl Fn(&[f32]) -> f64 + Sync + Send) -> f64 {
     a.par_chunks(CHUNK).map(f).collect::<Vec<f64>>().into_iter().sum()
 }
-/// The place of the first value that is infinite or not a number.
-pub fn first_non_finite(a: &[f32]) -> Option<usize> {
-    // One pass that vectorises over all: 0·x is NaN just where x is not finite.
-    let clean = |chunk: &[f32]| chunk.iter().fold(0u32, |bad, x| bad | !x.is_finite() as u32) == 0;
-    if a.par_chunks(CHUNK).all(clean) { None } else { a.iter().position(|x| !x.is_finite()) }
+/// The place of the first difference `a - b` that is infinite or not a number.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn first_non_finite_difference(a: &[f32], b: &[f32]) -> Option<usize> {
+    assert_eq!(a.len(), b.len(), "vectors of one length");
+    let bad = |(a, b): (&f32, &f32)| !(a - b).is_finite();
+    // All of a chunk, without a branch, so that it vectorises.
+    let some = |(a, b): (&[f32], &[f32])| a.iter().zip(b).fold(false, |any, pair| any | bad(pair));
+    let any = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)).any(some);
+    if any { a.iter().zip(b).position(bad) } else { None }
 }
 /// `f` of every `width` columns and their places in `out`, in parallel.
 ///
@@ -90,9 +96,11 @@ mod tests {
 
     #[test]
     fn finds_what_is_not_finite() {
-        let mut a = vec![1.0; 40_000];
-        assert_eq!(first_non_finite(&a), None);
-        (a[39_999], a[33_333]) = (f32::NAN, f32::INFINITY);
-        assert_eq!(first_non_finite(&a), Some(33_333));
+        let (mut a, mut b) = (vec![1.0; 40_000], vec![2.0; 40_000]);
+        assert_eq!(first_non_finite_difference(&a, &b), None);
+        (a[39_999], b[39_998]) = (f32::NAN, f32::INFINITY);
+        assert_eq!(first_non_finite_difference(&a, &b), Some(39_998));
+        (a[33_333], b[33_333]) = (f32::MAX, f32::MIN);
+        assert_eq!(first_non_finite_difference(&a, &b), Some(33_333));
     }
 }

@@ -10,7 +10,8 @@ use crate::linalg::{Padded, add_columns, add_outer, add_product, col, dot, fill_
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
 use crate::{
-    Block, Energy, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Result, States, Train, Unit, Version,
+    Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Result, States, Train, Unit,
+    Version,
 };
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
@@ -66,14 +67,18 @@ impl Rbm {
     }
     /// Starts as Hinton's guide asks: small normal weights, hidden biases 0, visible biases such that the visible units
     /// have their means over the data (`log p / (1 - p)` for Bernoulli units), drawn towards the middle by `smoothing`.
+    /// The units' own parameters stay as they are.
     ///
     /// # Errors
-    /// Those of [`base_rate`].
+    /// [`Error::Shape`] if there is not one mean a visible unit, and those of [`base_rate`].
     pub fn initialise(&mut self, mean: &[f32], smoothing: f32, seed: u64) -> Result<()> {
+        if mean.len() != self.n_visible() {
+            return Err(Error::shape("means of visible units", self.n_visible(), mean.len()));
+        }
         let base = base_rate(self, mean, smoothing)?;
         let mut rng = ChainRng::new(derive(seed, "weights"));
         self.update(&mut |p| {
-            p.as_mut_slice().fill(0.0);
+            p.slice_mut(C).fill(0.0);
             for w in p.slice_mut(W) {
                 let z: f32 = StandardNormal.sample(&mut rng);
                 *w = Self::INITIAL_DEVIATION * z;
@@ -214,6 +219,8 @@ impl Train for Rbm {
     /// If `f` exchanges the parameters for others of another shape.
     fn update(&mut self, f: &mut dyn FnMut(&mut Params)) {
         f(&mut self.params);
+        // Whole parameters may have come from a model of other unit kinds, whose means are others at equal parameters.
+        self.params.as_mut_slice();
         assert_eq!(self.params.mat(W).shape(), (self.n_hidden(), self.n_visible()), "shape of the weights");
         self.weights.copy_from(self.params.mat(W));
         self.transposed.transpose_from(self.params.mat(W));

@@ -27,11 +27,11 @@ pub struct Contrastive<N> {
 impl<N> Contrastive<N> {
     /// Centred, with the sliding factor that [`Centring::default`] has.
     pub fn new(negative: N) -> Self {
-        Self::with_centring(negative, Some(Centring::default()))
+        Self { negative, centring: Some(Centring::default()), positive: States::default(), weights: vec![] }
     }
-    /// Centred or not.
-    pub fn with_centring(negative: N, centring: Option<Centring>) -> Self {
-        Self { negative, centring, positive: States::default(), weights: vec![] }
+    /// The same with plain gradients, not centred ones.
+    pub fn plain(self) -> Self {
+        Self { centring: None, ..self }
     }
 }
 impl Contrastive<FromData<BlockGibbs>> {
@@ -85,6 +85,9 @@ fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
 impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         grad.as_mut_slice().fill(0.0);
+        if batch.weights.iter().all(|&w| w == 0.0) {
+            return Ok(Report::default()); // the negative phase must not push alone
+        }
         self.clamp(model, batch);
         normalise(1.0, batch.x.ncols(), Some(batch.weights), &mut self.weights);
         model.grad_expected(&mut self.positive, Phase::Data, &self.weights, grad);

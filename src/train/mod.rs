@@ -73,7 +73,7 @@ impl Default for Fit {
 impl Fit {
     /// Updates in a run over so many samples.
     pub fn steps(&self, n_samples: usize) -> u64 {
-        self.epochs * n_samples.div_ceil(self.batch.max(1)) as u64
+        self.epochs.saturating_mul(n_samples.div_ceil(self.batch.max(1)) as u64)
     }
     /// Runs from `run.step` to the last epoch, or until the monitor breaks.
     ///
@@ -81,14 +81,14 @@ impl Fit {
     /// - [`Error::Shape`] if the data have not one row a visible unit;
     /// - [`Error::Value`] if there are no data, the batch is empty, a setting is not a number, or a datum is not in the
     ///   range of its unit kind (NaN never is);
-    /// - [`Error::NonFinite`] if an update is; the model keeps its last finite parameters;
+    /// - [`Error::NonFinite`] if a parameter would be; the model keeps its last finite parameters;
     /// - whatever the objective or a monitor reports.
     pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<()> {
         self.validate()?;
         check_data(&*run.model, data)?;
         let mut batches = Batches::new(data.n_samples(), self.batch, derive(self.seed, "order of the data"))?;
         let (per_epoch, mut grad) = (batches.per_epoch(), run.model.params().zeros_like());
-        let (weights, steps) = (vec![1.0; self.batch.min(data.n_samples())], self.epochs * per_epoch);
+        let (weights, steps) = (vec![1.0; self.batch.min(data.n_samples())], self.epochs.saturating_mul(per_epoch));
         while run.step < steps {
             let step = run.step;
             let (_, x) = batches.load(data, step);
@@ -125,13 +125,12 @@ impl Fit {
             clip_norm(grad, limit);
         }
         optimizer.direct(grad, at);
-        if let Some(index) = linalg::first_non_finite(grad.as_slice()) {
+        if let Some(index) = linalg::first_non_finite_difference(model.params().as_slice(), grad.as_slice()) {
             return Err(Error::NonFinite { step: at.step, slot: grad.slot_of(index).name.clone() });
         }
         model.update(&mut |params| {
             linalg::zip_ref(params.as_mut_slice(), grad.as_slice(), |p, g| {
-                // A step that would overflow is not taken: finite parameters stay finite.
-                p.iter_mut().zip(g).for_each(|(p, g)| *p = (*p - g).clamp(f32::MIN, f32::MAX));
+                p.iter_mut().zip(g).for_each(|(p, g)| *p -= g);
             });
             if let Some(limit) = self.max_norm {
                 max_norm(params, limit);

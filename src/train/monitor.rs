@@ -140,7 +140,8 @@ impl<M: Learn + ?Sized> Monitor<M> for EarlyStopping<'_, M> {
             return Ok(ControlFlow::Continue(()));
         }
         let value = self.metric.measure(progress)?;
-        if self.best.as_ref().is_none_or(|(best, _)| value > *best) {
+        // A value that is no number is never the best.
+        if !value.is_nan() && self.best.as_ref().is_none_or(|(best, _)| value > *best) {
             (self.best, self.waited) = (Some((value, progress.model.params().as_slice().to_vec())), 0);
         } else {
             self.waited += 1;

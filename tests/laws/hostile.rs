@@ -131,12 +131,12 @@ struct Poison {
     value: f32,
 }
 impl Objective<Rbm> for Poison {
-    fn gradient(&mut self, _: &Rbm, batch: &Batch<'_>, grad: &mut Params) -> Report {
+    fn gradient(&mut self, _: &Rbm, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         grad.as_mut_slice().fill(1.0);
         if batch.step == self.step {
             grad.as_mut_slice()[self.place] = self.value;
         }
-        Report::default()
+        Ok(Report::default())
     }
 }
 impl Resume for Poison {

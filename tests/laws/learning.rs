@@ -5,7 +5,7 @@ use crate::cases::{self, close, name};
 use crate::reference::{Oracle, Side, estimate, wide};
 use harmonium::data::bars_and_stripes;
 use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, FromData, Negative, Objective, Persistent};
+use harmonium::objectives::{Centring, Contrastive, Negative, Objective, Persistent};
 use harmonium::optim::{Schedule, Sgd};
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{Fit, Run, Silent};
@@ -21,7 +21,7 @@ fn log_likelihood(oracle: &Oracle, v: &Mat, weights: &[f32]) -> f64 {
 fn gradient<N: Negative<Rbm>>(rbm: &Rbm, objective: &mut Contrastive<N>, v: &Mat, weights: &[f32]) -> Vec<f32> {
     let mut grad = rbm.params().zeros_like();
     grad.as_mut_slice().fill(f32::NAN); // it is overwritten
-    objective.gradient(rbm, &Batch { x: v.as_view(), weights, step: 0 }, &mut grad);
+    objective.gradient(rbm, &Batch { x: v.as_view(), weights, step: 0 }, &mut grad).unwrap();
     grad.as_slice().to_vec()
 }
 fn visible(rbm: &Rbm, n: usize) -> Mat {
@@ -66,8 +66,9 @@ fn pcd_is_unbiased_on_chains_at_equilibrium() {
             let estimates: Vec<Vec<f32>> = (0..60)
                 .map(|seed| {
                     let chains = Chains::new(oracle.draw(200, seed), seed);
-                    let negative = Persistent { kernel: BlockGibbs::backward(3), chains };
-                    gradient(&rbm, &mut Contrastive::with_centring(negative, centring.clone()), &v, &[1.0; 10])
+                    let mut pcd = Contrastive::pcd(3, chains);
+                    pcd.centring = centring.clone();
+                    gradient(&rbm, &mut pcd, &v, &[1.0; 10])
                 })
                 .collect();
             agrees(&format!("PCD, {}", name(&rbm)), &exact, &estimates);
@@ -78,10 +79,8 @@ fn pcd_is_unbiased_on_chains_at_equilibrium() {
 fn long_cd_is_the_exact_gradient() {
     for rbm in cases::discrete() {
         let v = visible(&rbm, 200);
-        let mut exact = Contrastive::exact(&rbm).unwrap();
-        exact.centring = None;
-        let exact = gradient(&rbm, &mut exact, &v, &[1.0; 200]);
-        let mut cd = Contrastive::with_centring(FromData::new(BlockGibbs::new(100), 1), None);
+        let exact = gradient(&rbm, &mut Contrastive::exact(&rbm).unwrap().plain(), &v, &[1.0; 200]);
+        let mut cd = Contrastive::cd(100, 1).plain();
         let estimates: Vec<Vec<f32>> = (0..60).map(|_| gradient(&rbm, &mut cd, &v, &[1.0; 200])).collect();
         agrees(&format!("CD, {}", name(&rbm)), &exact, &estimates);
     }

@@ -18,7 +18,7 @@ const OBJECTIVES: [(&str, Make); 3] = [
 ];
 fn gradient(objective: &mut dyn Objective<Rbm>, rbm: &Rbm, x: &Mat, weights: &[f32]) -> Vec<f32> {
     let mut grad = rbm.params().zeros_like();
-    objective.gradient(rbm, &Batch { x: x.as_view(), weights, step: 0 }, &mut grad);
+    objective.gradient(rbm, &Batch { x: x.as_view(), weights, step: 0 }, &mut grad).unwrap();
     grad.as_slice().to_vec()
 }
 
