@@ -158,8 +158,7 @@ impl Lists {
     /// Adds to column `j` of `out` what list `first + j` says.
     fn add_combinations(&self, level: Level, a: MatRef<'_>, first: usize, mut out: MatMut<'_>) {
         let rows = out.nrows();
-        let widest = if a.ncols() * 64 <= L1 { 64 } else { widest(level) };
-        let width = WIDTHS.into_iter().find(|&w| w <= rows && w <= widest).unwrap_or(1);
+        let width = WIDTHS.into_iter().find(|&w| w <= rows && w <= widest(level)).unwrap_or(1);
         // Panels outside, columns inside: the rows of one panel of `a` stay in the cache. The last panel overlaps the one
         // before it and writes its new rows alone.
         for row in (0..rows).step_by(width) {
@@ -175,15 +174,13 @@ fn is_binary(x: &[f32]) -> bool {
 }
 
 /// Rows of a result that can be kept in registers while columns are added to them.
-const WIDTHS: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
-/// Values in the first cache: panels of 64 rows are better than wider ones where they fit.
-const L1: usize = 1 << 13;
-/// The most that the registers of an instruction set hold.
+const WIDTHS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+/// The most that the registers of an instruction set hold twice.
 fn widest(level: Level) -> usize {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => 128,
-        _ => 64,
+        Level::Avx512 => 64,
+        _ => 32,
     }
 }
 
@@ -201,7 +198,6 @@ impl Kernel for Panel<'_> {
     #[inline(always)]
     fn run(self) {
         match self.rows.len() {
-            128 => self.wide::<128>(),
             64 => self.wide::<64>(),
             32 => self.wide::<32>(),
             16 => self.wide::<16>(),
@@ -222,33 +218,61 @@ impl Panel<'_> {
             if list.is_empty() {
                 continue;
             }
-            let mut sum = [0f32; N];
-            if lists.ones {
-                for &k in &lists.index[list] {
-                    let Some(column) = chunk::<N>(a, k as usize * stride) else { break };
-                    for i in 0..N {
-                        sum[i] += column[i];
-                    }
-                }
+            let index = &lists.index[list.clone()];
+            let sum = if lists.ones {
+                add_up::<N>(index, |k| chunk(a, k as usize * stride))
             } else {
-                for (&k, &v) in lists.index[list.clone()].iter().zip(&lists.value[list]) {
-                    let Some(column) = chunk::<N>(a, k as usize * stride) else { break };
-                    for i in 0..N {
-                        sum[i] += v * column[i];
-                    }
-                }
-            }
+                weigh_up::<N>(index, &lists.value[list], |k| chunk(a, k as usize * stride))
+            };
             let out = &mut self.out.column_mut(j).data.into_slice_mut()[self.rows.clone()];
-            for (o, s) in out.iter_mut().zip(&sum).skip(self.new) {
+            for (o, s) in out[self.new..].iter_mut().zip(&sum[self.new..]) {
                 *o += lists.scale * s;
             }
         }
     }
 }
-/// `N` values from `at` on; there always are.
+/// The sum of the columns `index`: two sums, of every other column, so that one addition need not wait for the last.
 #[inline(always)]
-fn chunk<const N: usize>(a: &[f32], at: usize) -> Option<&[f32; N]> {
-    a.get(at..at + N)?.first_chunk()
+fn add_up<'a, const N: usize>(index: &[u32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
+    let (mut even, mut odd) = ([0f32; N], [0f32; N]);
+    let pairs = index.chunks_exact(2);
+    for &k in pairs.remainder() {
+        let a = column(k);
+        for i in 0..N {
+            even[i] += a[i];
+        }
+    }
+    for pair in pairs {
+        let (a, b) = (column(pair[0]), column(pair[1]));
+        for i in 0..N {
+            even[i] += a[i];
+            odd[i] += b[i];
+        }
+    }
+    for i in 0..N {
+        even[i] += odd[i];
+    }
+    even
+}
+/// The sum of the columns `index` times their values.
+#[inline(always)]
+fn weigh_up<'a, const N: usize>(index: &[u32], value: &[f32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
+    let mut sum = [0f32; N];
+    for (&k, &v) in index.iter().zip(value) {
+        let a = column(k);
+        for i in 0..N {
+            sum[i] += v * a[i];
+        }
+    }
+    sum
+}
+/// `N` values from `at` on.
+#[inline(always)]
+fn chunk<const N: usize>(a: &[f32], at: usize) -> &[f32; N] {
+    match a.get(at..at + N).and_then(|a| a.first_chunk()) {
+        Some(chunk) => chunk,
+        None => panic!("a list names a column that is not there"),
+    }
 }
 
 #[cfg(test)]

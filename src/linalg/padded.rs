@@ -88,7 +88,7 @@ mod tests {
             p.transpose_from(a.as_view());
             assert_eq!(p.view(), a.transpose());
             if r * c > 0 {
-                assert!(p.view().column_iter().all(|c| c.as_ptr() as usize % 64 == 0));
+                assert!(p.view().column_iter().all(|c| (c.as_ptr() as usize).is_multiple_of(64)));
                 assert_eq!(p.view().strides().1 / LINE % 2, 1);
             }
         }

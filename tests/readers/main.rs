@@ -1,0 +1,5 @@
+//! Whatever the bytes of a file are, a reader gives a sound value or an error that says what is wrong.
+
+mod idx;
+mod models;
+mod tensors;
