@@ -47,13 +47,13 @@ struct Settings {
     #[arg(long, value_name = "N", default_value_t = 500)]
     hidden: usize,
     /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 15)]
     epochs: u64,
     /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 100)]
     batch: usize,
     /// Learning rate of the first update; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    #[arg(long, value_name = "F", default_value_t = 0.15)]
     learning_rate: f32,
     /// Where the negative phase comes from
     #[arg(long, value_enum, default_value_t = Method::Pcd)]
@@ -83,7 +83,7 @@ struct Settings {
     #[arg(long, value_name = "N", default_value_t = 0)]
     held_out: usize,
     /// Temperatures of annealed importance sampling, spread like those of Salakhutdinov and Murray (2008)
-    #[arg(long, value_name = "N", default_value_t = 14_500)]
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     temperatures: usize,
     /// Runs of annealed importance sampling
     #[arg(long, value_name = "N", default_value_t = 100)]

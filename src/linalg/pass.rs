@@ -85,8 +85,10 @@ fn transpose_block(a: MatRef<'_>, top: usize, left: usize, out: &mut [f32], stri
     for (i, column) in block.iter_mut().enumerate().take(width) {
         column[..height].copy_from_slice(&super::col(&a, left + i)[top..top + height]);
     }
-    for (j, row) in out.chunks_mut(stride).enumerate() {
-        row[left..left + width].iter_mut().zip(&block).for_each(|(v, column)| *v = column[j]);
+    for (j, row) in out.chunks_mut(stride).enumerate().take(BLOCK) {
+        // A whole row of a block is written at once, its part of the cache line.
+        let across: [f32; BLOCK] = std::array::from_fn(|i| block[i][j]);
+        row[left..left + width].copy_from_slice(&across[..width]);
     }
 }
 
