@@ -9,7 +9,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Binarize, Common, print_table};
+use common::{Binarize, Common, at_least_one, print_table, say};
 use harmonium::data::Samples;
 use harmonium::eval::{Ais, LogPartition, ais, exact_log_partition, log_likelihood, mean_of};
 use harmonium::io::load_rbm;
@@ -33,7 +33,7 @@ struct Settings {
     #[arg(long, value_name = "sm08|N", default_value = "sm08", value_parser = schedule)]
     schedule: Schedule,
     /// Runs of annealed importance sampling
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     runs: usize,
     /// Also compute log Z exactly, by enumeration of the smaller side
     #[arg(long)]
@@ -84,7 +84,7 @@ fn evaluate(s: &Settings) -> Result<()> {
     if !s.json {
         let (d, h) = (rbm.n_visible(), rbm.n_hidden());
         let kinds = (rbm.visible_unit().name(), rbm.hidden_unit().name());
-        println!("{d} {} × {h} {} units from {}", kinds.0, kinds.1, s.model.display());
+        say(format_args!("{d} {} × {h} {} units from {}", kinds.0, kinds.1, s.model.display()));
     }
     let exact = if s.exact { Some(exact_log_partition(&rbm)?) } else { None };
     let base = base_rate(&rbm, &mean_of(&train)?, 0.05)?;
@@ -139,7 +139,7 @@ impl Told {
             object["ais_log_partition"] = self.estimate.value.into();
             object["ais_log_partition_stderr"] = self.estimate.standard_error.into();
         }
-        println!("{object}");
+        say(format_args!("{object}"));
         self.estimate.warning().iter().for_each(|w| eprintln!("warning: {w}"));
     }
     fn print(&self, s: &Settings) {
@@ -154,6 +154,6 @@ impl Told {
             ("time", format!("{:10.1} s", self.seconds)),
         ]);
         print_table(&rows);
-        e.warning().iter().for_each(|w| println!("\n  warning: {w}"));
+        e.warning().iter().for_each(|w| say(format_args!("\n  warning: {w}")));
     }
 }

@@ -7,7 +7,7 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Binarize, Common, out_folder, print_table, write_json};
+use common::{Binarize, Common, at_least_one, out_folder, print_table, say, write_json};
 use harmonium::data::{Images, Redrawn, Samples, slice};
 use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, log_likelihood, mean_of};
 use harmonium::io::save_rbm;
@@ -43,14 +43,14 @@ struct Settings {
     /// Folder for what is written [default: target/mnist_rbm]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Hidden units
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    hidden: usize,
-    /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 15)]
-    epochs: u64,
+    /// Hidden units [default: 500]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    hidden: Option<usize>,
+    /// Passes over the training images [default: 15]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
     /// Images of an update
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
     /// Learning rate of the first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.15)]
@@ -59,10 +59,10 @@ struct Settings {
     #[arg(long, value_enum, default_value_t = Method::Pcd)]
     method: Method,
     /// Gibbs sweeps of an update
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     k: usize,
     /// Persistent chains
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     chains: usize,
     /// How grey pixels become bits
     #[arg(long, value_enum, default_value_t = Binarize::Bernoulli)]
@@ -82,22 +82,31 @@ struct Settings {
     /// Keep the last N training images out of training and evaluate on them; the test images are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     held_out: usize,
-    /// Temperatures of annealed importance sampling, spread like those of Salakhutdinov and Murray (2008)
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    temperatures: usize,
+    /// Temperatures of annealed importance sampling, spread like those of Salakhutdinov and Murray (2008) [default: 10000]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    temperatures: Option<usize>,
     /// Runs of annealed importance sampling
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     runs: usize,
-    /// A smoke run: 100 hidden units, one epoch, 500 temperatures
+    /// A smoke run: other defaults, 100 hidden units, one epoch, 500 temperatures
     #[arg(long)]
     quick: bool,
 }
 
-fn main() -> ExitCode {
-    let mut settings = Settings::parse();
-    if settings.quick {
-        Settings { hidden: 100, epochs: 1, temperatures: 500, ..settings.clone() }.clone_into(&mut settings);
+impl Settings {
+    fn hidden(&self) -> usize {
+        self.hidden.unwrap_or(if self.quick { 100 } else { 500 })
     }
+    fn epochs(&self) -> u64 {
+        self.epochs.unwrap_or(if self.quick { 1 } else { 15 })
+    }
+    fn temperatures(&self) -> usize {
+        self.temperatures.unwrap_or(if self.quick { 500 } else { 10_000 })
+    }
+}
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
     common::run(settings.common.threads, || train_and_tell(&settings))
 }
 
@@ -113,24 +122,24 @@ fn train_and_tell(s: &Settings) -> Result<()> {
     let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
     let source: &dyn Samples = if s.redraw { &anew } else { &bits };
     let (train, held_out) = (slice(source, 0..n)?, slice(&bits, n..images.n())?);
-    println!(
+    say(format_args!(
         "{n} training images of {}×{} pixels, {} hidden units, {} threads",
         images.height,
         images.width,
-        s.hidden,
+        s.hidden(),
         rayon::current_num_threads()
-    );
+    ));
 
     let mean = mean_of(&train)?;
-    let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden, Bernoulli));
+    let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden(), Bernoulli));
     rbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
     let clock = Instant::now();
     let history = fit(s, &mut rbm, (&train, &held_out), &out)?;
-    let seconds_per_epoch = clock.elapsed().as_secs_f64() / s.epochs.max(1) as f64;
+    let seconds_per_epoch = clock.elapsed().as_secs_f64() / s.epochs().max(1) as f64;
     save_rbm(&rbm, &notes(s), &out.join("model.safetensors"))?;
 
-    println!("annealed importance sampling: {} runs through {} temperatures", s.runs, s.temperatures);
-    let settings = Ais { betas: Ais::like_sm08(s.temperatures), runs: s.runs, seed: s.common.seed };
+    say(format_args!("annealed importance sampling: {} runs through {} temperatures", s.runs, s.temperatures()));
+    let settings = Ais { betas: Ais::like_sm08(s.temperatures()), runs: s.runs, seed: s.common.seed };
     let log_partition = ais(&rbm, &base_rate(&rbm, &mean, AIS_SMOOTHING)?, &settings)?;
     let test;
     let told: &dyn Samples = if s.held_out > 0 {
@@ -179,11 +188,11 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
     }
     let mut monitor = ProgressBar::new(History::new(per_epoch, metrics));
     monitor.history.path = Some(out.join("metrics.jsonl"));
-    let mut objective = objective(s, rbm)?;
+    let mut objective = objective(s, rbm);
     let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
-    let steps = s.epochs * per_epoch;
+    let steps = s.epochs() * per_epoch;
     let fit = Fit {
-        epochs: s.epochs,
+        epochs: s.epochs(),
         batch: s.batch,
         learning_rate: Schedule::Linear { from: s.learning_rate, to: 0.0, steps },
         penalty: Penalty { l1: 0.0, l2: s.l2 },
@@ -197,21 +206,16 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
 type Curves = Vec<(String, Vec<(f64, f64)>)>;
 
 /// CD or PCD, centred or not.
-fn objective(s: &Settings, rbm: &Rbm) -> Result<Box<dyn Objective<Rbm>>> {
-    for (what, n) in [("--k", s.k), ("--chains", s.chains), ("--hidden", s.hidden)] {
-        if n == 0 {
-            return Err(Error::value(what, "at least 1", n));
-        }
-    }
+fn objective(s: &Settings, rbm: &Rbm) -> Box<dyn Objective<Rbm>> {
     let (seed, plain) = (s.common.seed, s.plain);
-    Ok(match s.method {
+    match s.method {
         Method::Cd => boxed(Contrastive::cd(s.k, seed), plain),
         Method::Pcd => {
             let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
             let start = Chains::from_base(rbm, &independent, s.chains, derive(seed, "persistent chains"));
             boxed(Contrastive::pcd(s.k, start), plain)
         }
-    })
+    }
 }
 fn boxed<N: Negative<Rbm> + 'static>(objective: Contrastive<N>, plain: bool) -> Box<dyn Objective<Rbm>> {
     Box::new(if plain { objective.plain() } else { objective })
@@ -221,8 +225,8 @@ fn boxed<N: Negative<Rbm> + 'static>(objective: Contrastive<N>, plain: bool) -> 
 fn notes(s: &Settings) -> BTreeMap<String, String> {
     let method = if s.method == Method::Cd { "cd" } else { "pcd" };
     let notes = [
-        ("hidden", s.hidden.to_string()),
-        ("epochs", s.epochs.to_string()),
+        ("hidden", s.hidden().to_string()),
+        ("epochs", s.epochs().to_string()),
         ("batch", s.batch.to_string()),
         ("learning_rate", s.learning_rate.to_string()),
         ("method", method.to_string()),
@@ -303,16 +307,17 @@ impl Told {
             "seconds_per_epoch": self.seconds_per_epoch,
             "seconds": began.elapsed().as_secs_f64(),
             "threads": rayon::current_num_threads(),
-            "temperatures": s.temperatures,
+            "temperatures": s.temperatures(),
             "runs": s.runs,
         });
-        summary["settings"] = serde_json::json!(notes(s));
+        let typed = |v: String| serde_json::from_str(&v).unwrap_or(v.into());
+        summary["settings"] = notes(s).into_iter().map(|(k, v)| (k, typed(v))).collect();
         write_json(&out.join("summary.json"), &summary)
     }
     fn print(&self, s: &Settings, out: &Path, began: Instant) {
         let set = Self::set(s).replace('_', "-");
         let with_error = |value: f64, error: f64| format!("{value:9.2} ± {error:.2} nats");
-        println!();
+        say("");
         print_table(&[
             (&format!("{set} log-likelihood (AIS)"), with_error(self.test.value, self.test.standard_error)),
             ("training log-likelihood (AIS)", with_error(self.train.value, self.train.standard_error)),
@@ -323,10 +328,10 @@ impl Told {
             ("time of it all", format!("{:9.1} s", began.elapsed().as_secs_f64())),
         ]);
         if let Some(warning) = self.log_partition.warning() {
-            println!("\n  warning: {warning}");
+            say(format_args!("\n  warning: {warning}"));
         }
-        println!("\nwritten:");
+        say(format_args!("\nwritten:"));
         let files = ["filters.png", "samples.png", "curves.png", "model.safetensors", "metrics.jsonl", "summary.json"];
-        files.iter().for_each(|file| println!("  {}", out.join(file).display()));
+        files.iter().for_each(|file| say(format_args!("  {}", out.join(file).display())));
     }
 }

@@ -1,10 +1,13 @@
 //! What all examples share: their common flags, the MNIST data, tables and summaries.
 #![allow(dead_code, unreachable_pub, reason = "shared: no example uses all of it")]
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use harmonium::data::{Folder, Images, Pixels, bernoulli, threshold};
 use harmonium::io::{create_folder, write_atomically};
 use harmonium::{Error, Result};
+use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +31,11 @@ impl Common {
         let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(&self.data);
         Folder::load(if self.data.is_relative() && !self.data.exists() { &beside } else { &self.data })
     }
+}
+
+/// A number from 1 on, on the command line.
+pub fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// How grey pixels become bits.
@@ -87,10 +95,15 @@ pub fn write_json(path: &Path, object: &serde_json::Value) -> Result<()> {
     write_atomically(path, |f| writeln!(f, "{object:#}"))
 }
 
+/// Prints a line; a reader who has gone (`| head`) is no reason to fail.
+pub fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Prints rows of a name and a value, aligned.
 pub fn print_table(rows: &[(&str, String)]) {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in rows {
-        println!("  {name:<width$}  {value}");
+        say(format_args!("  {name:<width$}  {value}"));
     }
 }

@@ -17,7 +17,7 @@ impl<'a, M: ?Sized> ProgressBar<'a, M> {
     /// Shows a history.
     pub fn new(history: History<'a, M>) -> Self {
         let bar = indicatif::ProgressBar::new(0); // on standard error; hides itself where that is no terminal
-        let template = "{elapsed_precise} [{wide_bar:.cyan/blue}] {prefix} {msg} (left: {eta})";
+        let template = "{elapsed_precise} {bar:24.cyan/blue} {prefix}, {eta} left  {wide_msg}";
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar()).progress_chars("━╸─"),
         );
@@ -25,9 +25,15 @@ impl<'a, M: ?Sized> ProgressBar<'a, M> {
     }
     fn message(&self) -> String {
         let Some(last) = self.history.records.last() else { return String::new() };
-        let metric = |(name, value): (&str, &f64)| format!("{} {value:.4}", name.replace('_', " "));
+        let metric = |(name, &value): (&str, &f64)| format!("{} {}", name.replace('_', " "), short(value));
         self.history.names().into_iter().zip(&last.values).map(metric).collect::<Vec<_>>().join(" · ")
     }
+}
+
+/// Four significant digits.
+fn short(value: f64) -> String {
+    let before_point = value.abs().max(1e-9).log10().floor() as i32 + 1;
+    format!("{value:.*}", (4 - before_point).clamp(0, 6) as usize)
 }
 
 impl<M: ?Sized> Monitor<M> for ProgressBar<'_, M> {
