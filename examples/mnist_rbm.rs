@@ -310,8 +310,9 @@ impl Told {
             "temperatures": s.temperatures(),
             "runs": s.runs,
         });
-        let typed = |v: String| serde_json::from_str(&v).unwrap_or(v.into());
-        summary["settings"] = notes(s).into_iter().map(|(k, v)| (k, typed(v))).collect();
+        let typed = |v: String| serde_json::from_str(&v).unwrap_or(serde_json::Value::String(v));
+        let settings: serde_json::Map<_, _> = notes(s).into_iter().map(|(k, v)| (k, typed(v))).collect();
+        summary["settings"] = settings.into();
         write_json(&out.join("summary.json"), &summary)
     }
     fn print(&self, s: &Settings, out: &Path, began: Instant) {
