@@ -127,6 +127,37 @@ impl Rbm {
     pub fn free_energy(&self, v: MatRef<'_>) -> Result<Vec<f64>> {
         crate::eval::energies_without(self, &[Self::HIDDEN], v)
     }
+    /// `F(h) = -log Σ_v exp(-E(v, h))` of hidden × samples, in nats; the sum is an integral where the visible units are real.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one row a hidden unit.
+    pub fn hidden_free_energy(&self, h: MatRef<'_>) -> Result<Vec<f64>> {
+        crate::eval::energies_without(self, &[Self::VISIBLE], self.around(Self::HIDDEN, h)?.as_view())
+    }
+    /// `E[h | v]` of visible × samples.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one row a visible unit.
+    pub fn hidden_mean(&self, v: MatRef<'_>) -> Result<Mat> {
+        Ok(States::new(self.around(Self::VISIBLE, v)?).mean(self, Self::HIDDEN).clone_owned())
+    }
+    /// `E[v | h]` of hidden × samples.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one row a hidden unit.
+    pub fn visible_mean(&self, h: MatRef<'_>) -> Result<Mat> {
+        Ok(States::new(self.around(Self::HIDDEN, h)?).mean(self, Self::VISIBLE).clone_owned())
+    }
+    /// States with these values of one block, the other at zero.
+    fn around(&self, block: usize, values: MatRef<'_>) -> Result<Mat> {
+        let rows = self.blocks[block].rows.clone();
+        if values.nrows() != rows.len() {
+            return Err(Error::shape("rows of samples", rows.len(), values.nrows()));
+        }
+        let mut x = Mat::zeros(self.n_rows(), values.ncols());
+        x.rows_range_mut(rows).copy_from(&values);
+        Ok(x)
+    }
     /// `U(x_b) - biasᵀx_b`
     fn alone(&self, block: usize, x: &[f32]) -> f64 {
         let b = &self.blocks[block];

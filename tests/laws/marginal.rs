@@ -4,7 +4,7 @@
 use crate::cases::{self, close, name};
 use crate::reference::{Oracle, Side, wide};
 use harmonium::models::Rbm;
-use harmonium::{Collapsed, Energy, Marginal, Mat, eval};
+use harmonium::{Collapsed, Energy, Marginal, Mat, States, eval};
 
 #[test]
 fn either_side_sums_out() {
@@ -32,6 +32,27 @@ fn summed_rows_that_come_last_may_be_absent() {
         let mut collapsed = vec![0.0; v.ncols()];
         Collapsed::new(&rbm, &[Rbm::HIDDEN]).energy(v.as_view(), &mut collapsed);
         free.iter().zip(&collapsed).for_each(|(a, b)| close(*a, *b, 20.0, "collapsed"));
+    }
+}
+/// The model's own functions, for one layer at a time.
+#[test]
+fn layers_have_free_energies_and_means_given_each_other() {
+    for rbm in cases::all() {
+        let (oracle, x) = (Oracle::of(&rbm), cases::probes(&rbm, 20));
+        let (v, h) = (x.rows(0, rbm.n_visible()), x.rows(rbm.n_visible(), rbm.n_hidden()));
+        let free = rbm.hidden_free_energy(h.clone_owned().as_view()).unwrap();
+        let h_mean = rbm.hidden_mean(v.clone_owned().as_view()).unwrap();
+        let v_mean = rbm.visible_mean(h.clone_owned().as_view()).unwrap();
+        assert_eq!((h_mean.shape(), v_mean.shape()), (h.shape(), v.shape()));
+        let mut states = States::new(x.clone());
+        assert_eq!(states.mean(&rbm, Rbm::HIDDEN), h_mean);
+        assert_eq!(states.mean(&rbm, Rbm::VISIBLE), v_mean);
+        for (j, f) in free.iter().enumerate() {
+            let expected = oracle.free_energy(Side::Visible, &wide(&h.clone_owned(), j));
+            close(*f, expected, 20.0, &format!("{} of hidden", name(&rbm)));
+        }
+        assert!(rbm.hidden_mean(x.as_view()).is_err() && rbm.visible_mean(x.as_view()).is_err());
+        assert!(rbm.hidden_free_energy(x.as_view()).is_err());
     }
 }
 #[test]
