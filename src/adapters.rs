@@ -161,15 +161,6 @@ impl<M: Marginal + Learn + ?Sized> Learn for Collapsed<'_, M> {
     }
 }
 
-/// The plain block-by-block sweep of the annealed model itself, with its own fields: the twin of its [`Gibbs::sweep`].
-pub fn plain_annealed_sweep<M: Gibbs + ?Sized>(
-    model: &Annealed<'_, M>,
-    slab: &mut Slab<'_>,
-    response: &mut Response<'_>,
-) {
-    sweep::blocks(model, slab, response);
-}
-
 /// Log-partition of a block at fields `base + beta (φ - base)`, with scratch memory of the length of the field.
 pub(crate) fn tempered_log_partition<M: Energy + ?Sized>(
     model: &M,

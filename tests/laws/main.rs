@@ -19,5 +19,6 @@ mod partition;
 mod reference;
 mod resume;
 mod scaled;
+mod sweeps;
 mod threads;
 mod units;
