@@ -39,8 +39,9 @@ fn rbm() -> Rbm {
 fn products(c: &mut Criterion) {
     let mut group = c.benchmark_group("product");
     group.throughput(Throughput::Elements((VISIBLE * HIDDEN * COLUMNS) as u64));
+    let unpadded = Mat::from_fn(HIDDEN, VISIBLE, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.01);
     let mut w = Padded::default();
-    w.copy_from(Mat::from_fn(HIDDEN, VISIBLE, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.01).as_view());
+    w.copy_from(unpadded.as_view());
     let size = format!("{VISIBLE}x{HIDDEN}x{COLUMNS}");
     let mut out = Mat::zeros(HIDDEN, COLUMNS);
     for density in [0.13, 0.3, 0.5] {
@@ -50,6 +51,9 @@ fn products(c: &mut Criterion) {
         });
     }
     let x = bits(VISIBLE, COLUMNS, 0.13);
+    group.bench_function(BenchmarkId::new("routed, 0.13 on, unpadded", &size), |b| {
+        b.iter(|| linalg::add_product(unpadded.as_view(), x.as_view(), out.as_view_mut()));
+    });
     group.bench_function(BenchmarkId::new("dense", &size), |b| {
         b.iter(|| linalg::gemm(1.0, w.view(), x.as_view(), 1.0, out.as_view_mut()));
     });

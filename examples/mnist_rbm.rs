@@ -2,7 +2,11 @@
 //!
 //! ```text
 //! cargo run --release --example mnist_rbm
+//! cargo run --release --example mnist_rbm -- --epochs 200 --learning-rate 0.1 --redraw
 //! ```
+//!
+//! On two cores the first takes about 30 s, and its test log-likelihood is -90.0 ± 0.1 nats; the second takes about 7
+//! minutes, and reaches -84.3 ± 0.1. (Seed 1; Bernoulli pixels, annealed importance sampling from the base rates.)
 
 mod common;
 
