@@ -57,7 +57,7 @@ struct Settings {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
     /// Learning rate of the first update; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.2)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = 0.2)]
     learning_rate: f32,
     /// Where the negative phase comes from
     #[arg(long, value_enum, default_value_t = Method::Pcd)]
@@ -75,7 +75,7 @@ struct Settings {
     #[arg(long)]
     redraw: bool,
     /// Momentum
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = 0.0)]
     momentum: f32,
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0)]
@@ -92,7 +92,7 @@ struct Settings {
     /// Runs of annealed importance sampling
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     runs: usize,
-    /// A smoke run: other defaults, 100 hidden units, one epoch, 500 temperatures
+    /// A smoke run: the defaults become 100 hidden units, one epoch, 500 temperatures
     #[arg(long)]
     quick: bool,
 }
@@ -180,7 +180,8 @@ fn some(samples: &dyn Samples, n: usize) -> Mat {
 
 /// Trains, with a progress bar and a history.
 fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Samples), out: &Path) -> Result<Curves> {
-    let per_epoch = train.n_samples().div_ceil(s.batch.max(1)) as u64;
+    let per_epoch = train.n_samples().div_ceil(s.batch) as u64;
+    let steps = s.epochs() * per_epoch;
     let seen = some(train, 1000);
     let mut metrics: Vec<Box<dyn Metric<Rbm>>> = vec![
         Box::new(ReconstructionError(seen.clone())),
@@ -190,11 +191,10 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
     if held_out.n_samples() > 0 {
         metrics.push(Box::new(FreeEnergyGap { train: some(train, 5000), held_out: some(held_out, 5000) }));
     }
-    let mut monitor = ProgressBar::new(History::new(per_epoch, metrics));
+    let mut monitor = ProgressBar::new(History::new(per_epoch.min(steps / LOOKS).max(1), metrics));
     monitor.history.path = Some(out.join("metrics.jsonl"));
     let mut objective = objective(s, rbm);
     let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
-    let steps = s.epochs() * per_epoch;
     let fit = Fit {
         epochs: s.epochs(),
         batch: s.batch,
@@ -207,6 +207,8 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
     let names = monitor.history.names();
     Ok(names.into_iter().map(|name| (name.to_string(), monitor.history.curve(name))).collect())
 }
+/// The fewest looks at a run; a long one is looked at after every epoch.
+const LOOKS: u64 = 24;
 type Curves = Vec<(String, Vec<(f64, f64)>)>;
 
 /// CD or PCD, centred or not.
@@ -263,8 +265,10 @@ fn draw(rbm: &Rbm, base: &[f32], images: &Images, seed: u64, out: &Path) -> Resu
     for (k, &sweeps) in SWEEPS.iter().enumerate() {
         chains.advance(&BlockGibbs::new(sweeps - done), rbm);
         done = sweeps;
-        let mean = chains.states.mean(rbm, Rbm::VISIBLE);
-        (0..ROWS).for_each(|row| film.column_mut(row * SWEEPS.len() + k).copy_from(&mean.column(row)));
+        // The pixels that a chain starts from; then the means that its pixels are drawn from.
+        let (start, mean) = chains.states.x_and_mean(rbm, Rbm::VISIBLE);
+        let shown = if sweeps == 0 { start.rows(0, d) } else { mean };
+        (0..ROWS).for_each(|row| film.column_mut(row * SWEEPS.len() + k).copy_from(&shown.column(row)));
     }
     let grid = Grid { columns: SWEEPS.len(), ..Grid::default() };
     save_png(&grid.tile(film.as_view(), height, width, Shade::Unit)?, &out.join("samples.png"))
@@ -327,6 +331,7 @@ impl Told {
             (&format!("{set} log-likelihood (AIS)"), with_error(self.test.value, self.test.standard_error)),
             ("training log-likelihood (AIS)", with_error(self.train.value, self.train.standard_error)),
             ("log Z (AIS)", with_error(self.log_partition.value, self.log_partition.standard_error)),
+            ("effective sample size", format!("{:9.1} of {} runs", self.log_partition.effective_sample_size, s.runs)),
             ("pseudo-log-likelihood", with_error(self.pseudo.value, self.pseudo.standard_error)),
             ("reconstruction error", format!("{:9.2} squared pixels", self.reconstruction)),
             ("time of an epoch", format!("{:9.2} s", self.seconds_per_epoch)),

@@ -30,7 +30,11 @@ pub fn base_rate<M: Gibbs + ?Sized>(model: &M, mean: &[f32], smoothing: f32) -> 
         block.unit.field_of_mean(model.theta(b), &smooth, &mut base[rows.clone()]);
     }
     match base.iter().position(|b| !b.is_finite()) {
-        Some(i) => Err(Error::value(format!("mean of visible unit {i}"), "inside the range of its kind", mean[i])),
+        Some(i) => Err(Error::value(
+            format!("mean of visible unit {i}"),
+            "inside the range of its kind (or use some smoothing)",
+            mean[i],
+        )),
         None => Ok(base),
     }
 }

@@ -158,7 +158,8 @@ impl States {
         });
         self.fields.rows_range(model.blocks()[block].rows.clone())
     }
-    /// `E[x_block | rest]` (its rows × columns), computed in parallel unless known.
+    /// `E[x_block | rest]` (its rows × columns), computed in parallel unless known; of frozen units too, whose value it is
+    /// not.
     pub fn mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
         self.par(|_, slab| {
             slab.mean(model, block);

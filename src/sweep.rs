@@ -4,7 +4,10 @@
 
 use crate::linalg::{self, col};
 use crate::rng::Streams;
-use crate::{Block, Gibbs, Marginal, Mat, MatRef, Slab, States};
+use crate::{Block, Error, Gibbs, Marginal, Mat, MatRef, Result, Slab, States};
+
+/// Columns of an energy that one task takes.
+const CHUNK: usize = 64;
 
 /// How a unit answers its field, and at which temperature.
 #[derive(Debug)]
@@ -129,6 +132,22 @@ pub fn energy_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatR
             *o -= unit.log_partition(model.theta(b), col(&field.as_view(), j));
         }
     }
+}
+
+/// `-log Σ exp(-E)` over the blocks `summed`, for every column of `x` (rows × samples), in nats, in parallel.
+///
+/// # Errors
+/// [`Error::Shape`] if `x` has neither all rows nor those up to the last that is kept.
+pub fn energies_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatRef<'_>) -> Result<Vec<f64>> {
+    let all = model.n_rows();
+    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !summed.contains(b));
+    let leading = kept.map(|(_, k)| k.rows.end).max().unwrap_or(0).max(model.n_given());
+    if x.nrows() != all && x.nrows() != leading {
+        return Err(Error::shape("rows of states", leading, x.nrows()));
+    }
+    let mut out = vec![0.0; x.ncols()];
+    linalg::by_columns(x, CHUNK, &mut out, |x, out| model.energy_without(summed, x, out));
+    Ok(out)
 }
 
 /// The blocks of the first group: those that [`crate::Phase::Model`] averages out, and that evaluators sum out by default.

@@ -46,10 +46,10 @@ impl Ais {
     pub fn linear(n: usize) -> Vec<f32> {
         Self::piecewise(&[(0.0, n)])
     }
-    /// The densities of [`Ais::sm08`] with about `n` steps in all, at least one in each part.
+    /// The densities of [`Ais::sm08`] with `n` steps in all, and at least one in each part.
     pub fn like_sm08(n: usize) -> Vec<f32> {
-        let share = |k: usize| (k * n / 14_500).max(1);
-        Self::piecewise(&[(0.0, share(500)), (0.5, share(4_000)), (0.9, share(10_000))])
+        let (first, second) = ((n / 29).max(1), (8 * n / 29).max(1));
+        Self::piecewise(&[(0.0, first), (0.5, second), (0.9, n.saturating_sub(first + second).max(1))])
     }
     /// From every `start` on, so many uniform steps to the next start, the last to 1.
     pub fn piecewise(parts: &[(f64, usize)]) -> Vec<f32> {
@@ -92,7 +92,7 @@ impl LogPartition {
     pub fn exact(value: f64) -> Self {
         Self { value, standard_error: 0.0, effective_sample_size: f64::INFINITY, log_weights: vec![] }
     }
-    /// The log-mean of the weights; the error of the mean, carried to the logarithm.
+    /// The log-mean of the weights; the error of the mean, carried to the logarithm (not a number for a single run).
     pub fn from_log_weights(log_weights: Vec<f64>) -> Self {
         let (value, n) = (log_mean_exp(&log_weights), log_weights.len() as f64);
         let relative: Vec<f64> = log_weights.iter().map(|w| (w - value).exp()).collect(); // of mean one

@@ -2,29 +2,11 @@
 
 use super::{Estimate, LogPartition};
 use crate::data::Samples;
-use crate::sweep::first_group;
+use crate::sweep::{energies_without, first_group};
 use crate::{Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
 
-/// Columns that one task takes.
-const CHUNK: usize = 64;
 /// Samples gathered at a time.
 const GATHER: usize = 2000;
-
-/// `-log Σ exp(-E)` over the blocks `summed`, for every column of `x` (rows × samples), in nats, in parallel.
-///
-/// # Errors
-/// [`Error::Shape`] if `x` has neither all rows nor those up to the last that is kept.
-pub fn energies_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatRef<'_>) -> Result<Vec<f64>> {
-    let all = model.n_rows();
-    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !summed.contains(b));
-    let leading = kept.map(|(_, k)| k.rows.end).max().unwrap_or(0).max(model.n_given());
-    if x.nrows() != all && x.nrows() != leading {
-        return Err(Error::shape("rows of states", leading, x.nrows()));
-    }
-    let mut out = vec![0.0; x.ncols()];
-    linalg::by_columns(x, CHUNK, &mut out, |x, out| model.energy_without(summed, x, out));
-    Ok(out)
-}
 
 /// The blocks of the first group, if summing them out leaves the visible units alone.
 ///
@@ -36,8 +18,8 @@ pub fn latent_group<M: Gibbs + Learn + ?Sized>(model: &M) -> Result<Vec<usize>> 
     match (0..model.blocks().len()).all(|b| summed.contains(&b) != visible(b)) {
         true => Ok(summed),
         false => Err(Error::Intractable {
-            what: "the free energy of a model whose latent units do not all sum out at once".into(),
-            instead: "a bound",
+            what: "the free energy of a model whose latent units do not all sum out at once has no closed form".into(),
+            instead: "a model whose latent units are independent given the data",
         }),
     }
 }

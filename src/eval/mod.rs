@@ -5,9 +5,10 @@ mod exact;
 mod likelihood;
 mod pseudo;
 mod reconstruct;
+pub use crate::sweep::energies_without;
 pub use ais::{Ais, LogPartition, ais, log_mean_exp};
 pub use exact::exact_log_partition;
-pub use likelihood::{LogLikelihood, energies_without, latent_group, log_likelihood, mean_of};
+pub use likelihood::{LogLikelihood, latent_group, log_likelihood, mean_of};
 pub use pseudo::pseudo_log_likelihood;
 pub use reconstruct::reconstruction_error;
 

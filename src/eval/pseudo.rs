@@ -8,7 +8,7 @@ use super::{Estimate, energies_without, latent_group};
 use crate::{Error, Learn, Marginal, Mat, MatRef, Result};
 
 /// `Σᵢ log p(vᵢ | rest)`, averaged over samples (visible units × samples), in nats: exact, over all units, with latent
-/// units summed out. It is no likelihood: it ignores how far apart the modes are.
+/// units summed out, at the price of a free energy for every unit of every sample. It is no likelihood: it ignores how far apart the modes are.
 ///
 /// # Errors
 /// [`Error::Intractable`] if a visible unit is real or latent units do not sum out, [`Error::Shape`] if the rows are not

@@ -1,5 +1,5 @@
 //! Products and fused element-wise kernels over columns. The only folder that may hold `unsafe`, and only where the
-//! instruction set is chosen and the GEMM engine is called; with `states`, the only code that knows of threads.
+//! instruction set is chosen and the GEMM engine is called; with `states`, most of the code that knows of threads.
 
 mod active;
 mod binary;

@@ -9,6 +9,7 @@ use crate::base_rate::base_rate;
 use crate::linalg::{Padded, add_columns, add_outer, add_product, col, dot, fill_columns};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
+use crate::sweep::energies_without;
 use crate::{
     Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Result, States, Train, Unit,
     Version,
@@ -66,7 +67,10 @@ impl Rbm {
         Self { params, weights: Padded::zeros(h, d), transposed: Padded::zeros(d, h), blocks }
     }
     /// Starts as Hinton's guide asks: small normal weights, hidden biases 0, visible biases such that the visible units
-    /// have their means over the data (`log p / (1 - p)` for Bernoulli units), drawn towards the middle by `smoothing`.
+    /// have their means over the data (`log p / (1 - p)` for Bernoulli units).
+    ///
+    /// The means are first drawn towards those at field 0, `(1 - s) mean + s mean₀` with `s = smoothing` in 0..1: units
+    /// that are constant in the data need some. `1 / (n + 1)` for `n` samples is one sample more.
     /// The units' own parameters stay as they are.
     ///
     /// # Errors
@@ -125,14 +129,17 @@ impl Rbm {
     /// # Errors
     /// [`crate::Error::Shape`] if there is not one row a visible unit.
     pub fn free_energy(&self, v: MatRef<'_>) -> Result<Vec<f64>> {
-        crate::eval::energies_without(self, &[Self::HIDDEN], v)
+        if v.nrows() != self.n_visible() {
+            return Err(Error::shape("rows of samples", self.n_visible(), v.nrows()));
+        }
+        energies_without(self, &[Self::HIDDEN], v)
     }
     /// `F(h) = -log Σ_v exp(-E(v, h))` of hidden × samples, in nats; the sum is an integral where the visible units are real.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not one row a hidden unit.
     pub fn hidden_free_energy(&self, h: MatRef<'_>) -> Result<Vec<f64>> {
-        crate::eval::energies_without(self, &[Self::VISIBLE], self.around(Self::HIDDEN, h)?.as_view())
+        energies_without(self, &[Self::VISIBLE], self.around(Self::HIDDEN, h)?.as_view())
     }
     /// `E[h | v]` of visible × samples.
     ///
@@ -183,7 +190,10 @@ impl Energy for Rbm {
     fn version(&self) -> Version {
         self.params.version()
     }
+    /// # Panics
+    /// If a state has not one row a unit.
     fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
+        assert_eq!(x.nrows(), self.n_rows(), "rows of the states and units of the model");
         self.energy_at_zero(&[], x, out);
     }
 }

@@ -1,10 +1,11 @@
 //! Centred gradients: the gradient with respect to the parameters of `E = -(y-λ)ᵀW(x-μ) - b̃ᵀ(x-μ) - c̃ᵀ(y-λ)`, carried back
 //! to the parameters of the plain energy.
 //!
-//! The model is never reparametrised, so moving the offsets cannot change its distribution. With `G` the plain gradient:
+//! The model is never reparametrised, so moving the offsets cannot change its distribution. With `G` the plain gradient
+//! and `H` the centred one:
 //!
 //! ```text
-//! G_W ← G_W - G_c μᵀ - λ G_bᵀ      G_b ← G_b - G_Wᵀ λ      G_c ← G_c - G_W μ
+//! H_W = G_W - G_c μᵀ - λ G_bᵀ      H_b = G_b - H_Wᵀ λ      H_c = G_c - H_W μ
 //! ```
 //!
 //! The offsets are sliding means over the data phase: of the data and of the latent units' expectations.
@@ -29,8 +30,8 @@ pub struct Centring {
     pub slide: f32,
     offsets: Vec<f32>, // one for every parameter; those of biases are in use
     biases: Vec<f32>,  // the plain gradient of the biases, in the same places
-    dots: Vec<f32>,    // G_Wᵀ λ
-    sums: Vec<f32>,    // the parts of G_W μ that the strips found
+    dots: Vec<f32>,    // H_Wᵀ λ
+    sums: Vec<f32>,    // the parts of H_W μ that the strips found
 }
 
 impl Default for Centring {
@@ -57,8 +58,11 @@ impl Centring {
     pub fn offsets(&self, params: &Params, k: usize) -> &[f32] {
         self.offsets.get(params.slots()[k].range()).unwrap_or(&[])
     }
-    /// Turns a plain gradient into a centred one.
+    /// Turns a plain gradient into a centred one; before the first batch, when there are no offsets, it stays plain.
     pub fn apply(&mut self, grad: &mut Params) {
+        if self.offsets.is_empty() {
+            return;
+        }
         let slots = grad.layout();
         self.biases.resize(grad.as_slice().len(), 0.0);
         for slot in slots.iter().filter(|s| s.role == Role::Bias) {
@@ -95,7 +99,7 @@ impl Centring {
     }
 }
 
-/// One column of a coupling: `w ← w - μ G_c - G_b λ`, `sum += μ w`; returns `λᵀw`.
+/// One column of a coupling: `w ← w - μ G_c - G_b λ`, which is `H_W`; `sum += μ w`; returns `λᵀw`.
 struct Column<'a> {
     w: &'a mut [f32],
     lambda: &'a [f32],

@@ -35,7 +35,9 @@ impl<N> Contrastive<N> {
     }
 }
 impl Contrastive<FromData<BlockGibbs>> {
-    /// CD-k: `k` sweeps that start at the data.
+    /// CD-k: `k` sweeps that start at the data. Centred: [`Contrastive::plain`] gives the textbook gradient.
+    ///
+    /// Negative visible units are sampled, never replaced by their means. With `k = 0` the two phases cancel.
     pub fn cd(k: usize, seed: u64) -> Self {
         Self::new(FromData::new(BlockGibbs::new(k), seed))
     }
@@ -43,8 +45,8 @@ impl Contrastive<FromData<BlockGibbs>> {
 impl Contrastive<Persistent<BlockGibbs>> {
     /// PCD-k: `k` sweeps of each of these chains, which go on from update to update.
     ///
-    /// The sweeps go backward, from the first group's units to the others and back, so that the last field computed is
-    /// the one that the gradient needs.
+    /// For an RBM, a sweep draws v given h, then h given v, so that the last field computed is the one that the gradient
+    /// needs. Centred: [`Contrastive::plain`] gives the textbook gradient.
     pub fn pcd(k: usize, chains: Chains) -> Self {
         Self::new(Persistent { kernel: BlockGibbs::backward(k), chains })
     }

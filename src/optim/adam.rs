@@ -1,7 +1,7 @@
 //! Adaptive moments.
 
-use super::{At, Optimizer};
-use crate::{Params, Result, Resume, Saved, linalg};
+use super::{At, Optimizer, check_decay};
+use crate::{Error, Params, Result, Resume, Saved, linalg};
 
 /// Adam (Kingma and Ba 2015): `m ← β₁m + (1-β₁)g`, `s ← β₂s + (1-β₂)g²`, step `η m̂ / (√ŝ + ε)` with both moments
 /// corrected for their start at zero.
@@ -44,6 +44,14 @@ impl Optimizer for Adam {
         linalg::zip_ref(grad, &self.square, |g, s| {
             g.iter_mut().zip(s).for_each(|(g, s)| *g *= rate / ((s / c2).sqrt() + epsilon));
         });
+    }
+    fn check(&self, _: u64) -> Result<()> {
+        check_decay("Adam's decay of the mean", self.beta1)?;
+        check_decay("Adam's decay of the mean square", self.beta2)?;
+        match self.epsilon > 0.0 && self.epsilon.is_finite() {
+            true => Ok(()),
+            false => Err(Error::value("Adam's epsilon", "above 0", self.epsilon)),
+        }
     }
 }
 impl Resume for Adam {

@@ -9,7 +9,12 @@ pub use penalty::{Penalty, clip_norm, max_norm};
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 
-use crate::{Params, Resume};
+use crate::{Error, Params, Result, Resume};
+
+/// Whether a decay is at least 0 and below 1.
+fn check_decay(what: &str, decay: f32) -> Result<()> {
+    if (0.0..1.0).contains(&decay) { Ok(()) } else { Err(Error::value(what, "at least 0 and below 1", decay)) }
+}
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,9 +31,17 @@ pub trait Optimizer: Resume {
     ///
     /// The optimiser never sees the parameters, so that a step can be checked before it is taken.
     fn direct(&mut self, grad: &mut Params, at: At);
+    /// Whether its settings make sense in a run of so many updates.
+    ///
+    /// # Errors
+    /// [`crate::Error::Value`] with the setting that does not.
+    fn check(&self, steps: u64) -> Result<()>;
 }
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn direct(&mut self, grad: &mut Params, at: At) {
         (**self).direct(grad, at);
+    }
+    fn check(&self, steps: u64) -> Result<()> {
+        (**self).check(steps)
     }
 }

@@ -5,7 +5,8 @@ use crate::Params;
 use crate::linalg;
 use crate::params::Slot;
 
-/// `l1 Σ|w| + ½ l2 Σw²` over all weights.
+/// `l1 Σ|w| + ½ l2 Σw²` over all weights: part of the loss, so that its gradient is clipped, and goes through the
+/// optimiser, with the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Penalty {
     /// Strength of the sum of absolute values.

@@ -1,9 +1,11 @@
 //! Stochastic gradient descent with momentum.
 
-use super::{At, Optimizer, Schedule};
+use super::{At, Optimizer, Schedule, check_decay};
 use crate::{Params, Result, Resume, Saved, linalg};
 
-/// `v ← μv + g`, step `ηv` (Polyak 1964; Hinton 2010, section 9), with a momentum `μ` that may change over the run.
+/// `v ← μv + g`, step `ηv` (Polyak 1964), with a momentum `μ` that may change over the run; schedules count updates.
+///
+/// Hinton (2010, section 9) keeps the learning rate inside the velocity; the two differ while the rate changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd {
     /// Momentum, at least 0 and below 1.
@@ -37,6 +39,9 @@ impl Optimizer for Sgd {
                 *g = rate * *v;
             }
         });
+    }
+    fn check(&self, steps: u64) -> Result<()> {
+        [0, steps].into_iter().try_for_each(|step| check_decay("the momentum", self.momentum.at(step)))
     }
 }
 impl Resume for Sgd {

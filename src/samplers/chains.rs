@@ -2,7 +2,7 @@
 
 use super::{Kernel, Moves};
 use crate::rng::{ChainRng, GROUP, StreamSet, Streams};
-use crate::{Energy, Error, Mat, Response, Result, Resume, Saved, States};
+use crate::{Energy, Error, Learn, Mat, MatRef, Response, Result, Resume, Saved, States};
 use rayon::prelude::*;
 
 /// Many chains side by side, one a column, each group of eight with a random stream of its own.
@@ -29,6 +29,31 @@ impl Chains {
     /// Chains at zero.
     pub fn zeros<M: Energy + ?Sized>(model: &M, columns: usize, seed: u64) -> Self {
         Self::new(Mat::zeros(model.n_rows(), columns), seed)
+    }
+    /// Chains at these visible values (visible units × chains), latent units at zero; nothing is frozen yet.
+    ///
+    /// To fill in what is unknown of some samples, freeze what is known, and let the chains run:
+    ///
+    /// ```
+    /// use harmonium::{Chains, Mask, Mat, models::Rbm, samplers::BlockGibbs, units::Bernoulli};
+    /// let rbm = Rbm::new((4, Bernoulli), (3, Bernoulli));
+    /// let mut chains = Chains::at_visible(&rbm, Mat::from_element(4, 10, 1.0).as_view(), 1)?;
+    /// chains.states.freeze_rows(0..2)?; // of every sample; `freeze` takes a mask by unit and sample
+    /// chains.advance(&BlockGibbs::new(5), &rbm);
+    /// assert!(chains.states.x().rows(0, 2).iter().all(|&v| v == 1.0));
+    /// # Ok::<(), harmonium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one row a visible unit.
+    pub fn at_visible<M: Learn + ?Sized>(model: &M, v: MatRef<'_>, seed: u64) -> Result<Self> {
+        let d = model.n_visible();
+        if v.nrows() != d {
+            return Err(Error::shape("rows of samples", d, v.nrows()));
+        }
+        let mut chains = Self::zeros(model, v.ncols(), seed);
+        chains.states.x_mut().rows_mut(0, d).copy_from(&v);
+        Ok(chains)
     }
     /// Chains drawn from the base-rate model with these fields, one a row: exact samples of it.
     ///

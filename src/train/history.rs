@@ -57,10 +57,10 @@ impl<'a, M: ?Sized> History<'a, M> {
     /// The records as JSON, one object a line; numbers that JSON does not know are null.
     pub fn to_json_lines(&self) -> String {
         let line = |r: &Record| {
-            let own = [("step", r.step as f64), ("epoch", r.epoch), ("seconds", r.seconds)];
-            let values = self.names().into_iter().zip(r.values.iter().copied());
-            let all = own.into_iter().chain([("learning_rate", r.learning_rate)]).chain(values);
-            let object: serde_json::Map<_, _> = all.map(|(k, v)| (k.to_string(), v.into())).collect();
+            let own = [("epoch", r.epoch), ("seconds", r.seconds), ("learning_rate", r.learning_rate)];
+            let values = own.into_iter().chain(self.names().into_iter().zip(r.values.iter().copied()));
+            let mut object: serde_json::Map<_, _> = values.map(|(k, v)| (k.to_string(), v.into())).collect();
+            object.insert("step".into(), r.step.into());
             serde_json::Value::Object(object).to_string() + "\n"
         };
         self.records.iter().map(line).collect()

@@ -1,4 +1,4 @@
-//! Numbers that tell how a run goes. Each is measured on data that it owns, so that it costs the same at every look.
+//! Numbers that tell how a run goes. Those that need data own them, so that they cost the same at every look.
 
 use super::Progress;
 use crate::eval;

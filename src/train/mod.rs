@@ -75,7 +75,8 @@ impl Fit {
     pub fn steps(&self, n_samples: usize) -> u64 {
         self.epochs.saturating_mul(n_samples.div_ceil(self.batch.max(1)) as u64)
     }
-    /// Runs from `run.step` to the last epoch, or until the monitor breaks.
+    /// Runs from `run.step` to the last epoch, or until the monitor breaks. A run that has ended goes on only with more
+    /// epochs.
     ///
     /// # Errors
     /// - [`Error::Shape`] if the data have not one row a visible unit;
@@ -84,7 +85,8 @@ impl Fit {
     /// - [`Error::NonFinite`] if a parameter would be; the model keeps its last finite parameters;
     /// - whatever the objective or a monitor reports.
     pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<()> {
-        self.validate()?;
+        self.validate(data.n_samples())?;
+        run.optimizer.check(self.steps(data.n_samples()))?;
         check_data(&*run.model, data)?;
         let mut batches = Batches::new(data.n_samples(), self.batch, derive(self.seed, "order of the data"))?;
         let (per_epoch, mut grad) = (batches.per_epoch(), run.model.params().zeros_like());
@@ -138,16 +140,17 @@ impl Fit {
         });
         Ok(())
     }
-    fn validate(&self) -> Result<()> {
+    fn validate(&self, n_samples: usize) -> Result<()> {
         let positive = |what: &str, v: Option<f32>| match v {
             Some(v) if v.is_nan() || v <= 0.0 => Err(Error::value(what, "above 0", v)),
             _ => Ok(()),
         };
         positive("the largest norm of weights", self.max_norm)?;
         positive("the largest norm of a gradient", self.clip_norm)?;
-        let rates = [self.learning_rate.at(0), self.penalty.l1, self.penalty.l2];
-        match rates.iter().zip(["learning rate", "L1 penalty", "L2 penalty"]).find(|(v, _)| !v.is_finite() || **v < 0.0)
-        {
+        let last = self.learning_rate.at(self.steps(n_samples));
+        let rates = [self.learning_rate.at(0), last, self.penalty.l1, self.penalty.l2];
+        let names = ["learning rate", "last learning rate", "L1 penalty", "L2 penalty"];
+        match rates.iter().zip(names).find(|(v, _)| !v.is_finite() || **v < 0.0) {
             Some((v, what)) => Err(Error::value(format!("the {what}"), "a number, at least 0", v)),
             None => Ok(()),
         }

@@ -36,6 +36,20 @@ impl<M: ?Sized> Progress<'_, M> {
 }
 
 /// Watches a run and may end it. Closures from [`Progress`] to [`ControlFlow`] are monitors without a state.
+///
+/// ```
+/// use harmonium::{eval::reconstruction_error, models::Rbm, train::Progress};
+/// use std::ops::ControlFlow;
+/// # let probe = harmonium::Mat::zeros(4, 10);
+/// let mut monitor = |p: &Progress<'_, Rbm>| {
+///     if p.is_due(100) {
+///         println!("{:.1} epochs: {:?}", p.epochs(), reconstruction_error(p.model, probe.as_view()));
+///     }
+///     ControlFlow::Continue(())
+/// };
+/// # fn is_monitor(_: &mut dyn harmonium::train::Monitor<Rbm>) {}
+/// # is_monitor(&mut monitor);
+/// ```
 pub trait Monitor<M: ?Sized> {
     /// Looks at an update.
     ///
@@ -93,7 +107,8 @@ impl<M: ?Sized> Monitor<M> for Vec<Box<dyn Monitor<M> + '_>> {
     }
 }
 
-/// Ends a run when a metric has not improved for a while, and keeps the best parameters.
+/// Ends a run when a metric has not improved for a while, and keeps the best parameters. Higher is better: of an error or
+/// a gap, watch the negative ([`super::Named`]).
 pub struct EarlyStopping<'a, M: ?Sized> {
     /// What is watched: higher is better.
     pub metric: Box<dyn Metric<M> + 'a>,

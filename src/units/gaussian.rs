@@ -5,6 +5,9 @@ use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
 
 /// `x ∈ ℝ`, `U = ½x²`, `Γ = ½φ² + ½ log 2π`: mean φ, variance one. Data should be standardised.
+///
+/// A bias `b` gives the energy `½x² - bx`, which is `½(x - b)²` less the constant `½b²`. Learning rates must be far smaller
+/// than for bits (Hinton 2010, section 13.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gaussian;
 
