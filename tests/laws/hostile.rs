@@ -49,6 +49,38 @@ fn settings_without_sense_are_refused_by_name() {
         assert!(refusal(&clip, small(), &patterns()).contains("norm of a gradient"), "{bad}");
     }
     assert!(refusal(&Fit { batch: 0, ..Fit::default() }, small(), &patterns()).contains("batch size"));
+    let falls_too_far = Schedule::Linear { from: 0.1, to: -0.1, steps: 10 };
+    assert!(
+        refusal(&Fit { learning_rate: falls_too_far, ..Fit::default() }, small(), &patterns())
+            .contains("last learning rate")
+    );
+}
+/// Settings of optimisers, at the first step and at the last.
+#[test]
+fn optimisers_without_sense_are_refused_by_name() {
+    let rises_too_far = Schedule::Linear { from: 0.5, to: 1.5, steps: 10 };
+    let nan = Schedule::Constant(f32::NAN);
+    let adam = |set: fn(&mut Adam)| {
+        let mut adam = Adam::default();
+        set(&mut adam);
+        Box::new(adam)
+    };
+    let bad: [(Box<dyn Optimizer>, &str); 6] = [
+        (Box::new(Sgd::new(Schedule::Constant(1.0))), "momentum"),
+        (Box::new(Sgd::new(nan)), "momentum"),
+        (Box::new(Sgd::new(rises_too_far)), "momentum"),
+        (adam(|a| a.beta1 = -0.1), "decay of the mean"),
+        (adam(|a| a.beta2 = 1.0), "mean square"),
+        (adam(|a| a.epsilon = 0.0), "epsilon"),
+    ];
+    for (mut optimizer, name) in bad {
+        let (mut rbm, mut objective, mut silent) = (small(), Contrastive::cd(1, 1), Silent);
+        let before = rbm.params().clone();
+        let mut run = Run::new(&mut rbm, &mut objective, &mut optimizer, &mut silent);
+        let text = Fit::default().run(&mut run, &patterns()).unwrap_err().to_string();
+        assert!(text.contains(name), "{text}");
+        assert_eq!(rbm.params(), &before);
+    }
 }
 #[test]
 fn data_that_do_not_fit_are_refused_with_their_place() {
