@@ -16,7 +16,7 @@ pub use idx::{Folder, Images, Labelled, parse_images, parse_labels, read_images,
 pub use standardise::Standardise;
 pub use synthetic::{BarsAndStripes, bars_and_stripes, shifter};
 
-use crate::{Error, Mat, MatMut, Result};
+use crate::{Error, Mat, MatMut, MatRef, Result};
 use std::ops::Range;
 
 /// Data that a trainer can draw minibatches from: rows are units, columns are samples.
@@ -76,6 +76,27 @@ fn fill_columns(rows: usize, index: &[usize], mut out: MatMut<'_>, fill: impl Fn
     for (mut column, &i) in out.column_iter_mut().zip(index) {
         fill(i, column.as_mut_slice());
     }
+}
+
+/// Samples gathered at a time by [`in_chunks`].
+const GATHER: usize = 2000;
+
+/// Calls `f` with the number of a first sample and some thousands from it on, until it has seen all samples of epoch 0.
+///
+/// # Errors
+/// [`Error::Value`] if there are no samples, and those of `f`.
+pub(crate) fn in_chunks(samples: &dyn Samples, mut f: impl FnMut(usize, MatRef<'_>) -> Result<()>) -> Result<()> {
+    let n = samples.n_samples();
+    if n == 0 {
+        return Err(Error::value("the number of samples", "at least 1", 0));
+    }
+    let mut buffer = Mat::zeros(samples.n_rows(), GATHER.min(n));
+    for from in (0..n).step_by(GATHER) {
+        let index: Vec<usize> = (from..(from + GATHER).min(n)).collect();
+        samples.gather(0, &index, buffer.columns_mut(0, index.len()));
+        f(from, buffer.columns(0, index.len()))?;
+    }
+    Ok(())
 }
 
 /// Consecutive samples of other data, such as a training set without the samples held out from it.

@@ -1,12 +1,9 @@
 //! Energies with latent units summed out, and the log-likelihood that they and a log-partition give.
 
 use super::{Estimate, LogPartition};
-use crate::data::Samples;
+use crate::data::{Samples, in_chunks};
 use crate::sweep::{energies_without, first_group};
-use crate::{Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
-
-/// Samples gathered at a time.
-const GATHER: usize = 2000;
+use crate::{Error, Gibbs, Learn, Marginal, MatRef, Result, linalg};
 
 /// The blocks of the first group, if summing them out leaves the visible units alone.
 ///
@@ -52,7 +49,7 @@ pub fn log_likelihood<M: Marginal + Learn + ?Sized>(
     }
     let mut free = vec![];
     let units = discrete_units(model);
-    in_chunks(samples, |v| {
+    in_chunks(samples, |_, v| {
         check_values(&units, v, free.len())?;
         free.extend(energies_without(model, &summed, v)?);
         Ok(())
@@ -96,26 +93,11 @@ pub(super) fn check_values(units: &[(usize, Vec<Vec<f32>>)], v: MatRef<'_>, firs
 /// [`Error::Value`] if there are no samples.
 pub fn mean_of(samples: &dyn Samples) -> Result<Vec<f32>> {
     let mut sums = vec![0f64; samples.n_rows()];
-    in_chunks(samples, |v| {
+    in_chunks(samples, |_, v| {
         for column in v.column_iter() {
             sums.iter_mut().zip(column.iter()).for_each(|(s, &v)| *s += v as f64);
         }
         Ok(())
     })?;
     Ok(sums.iter().map(|s| (s / samples.n_samples() as f64) as f32).collect())
-}
-
-/// Calls `f` with all samples of epoch 0, some thousands at a time.
-fn in_chunks(samples: &dyn Samples, mut f: impl FnMut(MatRef<'_>) -> Result<()>) -> Result<()> {
-    let n = samples.n_samples();
-    if n == 0 {
-        return Err(Error::value("the number of samples", "at least 1", 0));
-    }
-    let mut buffer = Mat::zeros(samples.n_rows(), GATHER.min(n));
-    for from in (0..n).step_by(GATHER) {
-        let index: Vec<usize> = (from..(from + GATHER).min(n)).collect();
-        samples.gather(0, &index, buffer.columns_mut(0, index.len()));
-        f(buffer.columns(0, index.len()))?;
-    }
-    Ok(())
 }

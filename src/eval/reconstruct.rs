@@ -24,15 +24,8 @@ pub fn reconstruction_error<M: Gibbs + Learn + ?Sized>(model: &M, v: MatRef<'_>)
             slab.respond(model, b, &mut Response::mean());
         }
         let squares = |j: usize| {
-            let pairs = slab
-                .x()
-                .column(j)
-                .rows(0, d)
-                .iter()
-                .zip(v.column(cols.start + j).iter())
-                .map(|(a, b)| (a - b) as f64)
-                .collect::<Vec<f64>>();
-            pairs.iter().map(|e| e * e).sum::<f64>()
+            let (x, v) = (slab.x(), v.column(cols.start + j));
+            x.column(j).rows(0, d).iter().zip(v.iter()).map(|(a, b)| ((a - b) as f64).powi(2)).sum::<f64>()
         };
         (0..slab.ncols()).map(squares).sum::<f64>()
     });

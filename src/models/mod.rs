@@ -6,7 +6,7 @@ pub use rbm::Rbm;
 use crate::linalg::col;
 use crate::{Block, MatRef};
 
-/// `grad += scale Σ wₙ ∂U/∂θ` of a block whose rows of `x` are values.
+/// `grad += Σ wₙ ∂U/∂θ` of a block whose rows of `x` are values.
 fn grad_theta(block: &Block, theta: &[f32], x: MatRef<'_>, weights: &[f32], grad: &mut [f32]) {
     if block.unit.n_theta() == 0 {
         return;

@@ -17,7 +17,7 @@ mod bar;
 #[cfg(feature = "progress")]
 pub use bar::ProgressBar;
 
-use crate::data::{Batches, Samples};
+use crate::data::{Batches, Samples, in_chunks};
 use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
 use crate::rng::derive;
 use crate::{Batch, Error, Params, Result, Train, linalg};
@@ -160,28 +160,24 @@ impl Fit {
 /// Whether the data fit the visible units of a model.
 ///
 /// # Errors
-/// [`Error::Shape`] or [`Error::Value`], with the first unit and sample that do not.
+/// [`Error::Shape`] or [`Error::Value`], with the first unit and sample that do not, or if there are no samples.
 pub fn check_data<M: crate::Learn + ?Sized>(model: &M, data: &dyn Samples) -> Result<()> {
     let d = model.n_visible();
     if data.n_rows() != d {
         return Err(Error::shape("rows of the data", format!("{d} visible units"), data.n_rows()));
     }
-    const CHUNK: usize = 1000;
-    let mut buffer = crate::Mat::zeros(d, CHUNK.min(data.n_samples()));
-    for from in (0..data.n_samples()).step_by(CHUNK) {
-        let index: Vec<usize> = (from..(from + CHUNK).min(data.n_samples())).collect();
-        data.gather(0, &index, buffer.columns_mut(0, index.len()));
+    in_chunks(data, |first, x| {
         for block in model.blocks().iter().filter(|b| b.rows.end <= d) {
             let range = block.unit.range();
-            for (column, sample) in buffer.column_iter().zip(&index) {
-                let values = &column.data.into_slice()[block.rows.clone()];
+            for j in 0..x.ncols() {
+                let values = &linalg::col(&x, j)[block.rows.clone()];
                 if let Some(i) = values.iter().position(|v| !range.contains(v)) {
-                    let what = format!("unit {} of sample {sample}", block.rows.start + i);
+                    let what = format!("unit {} of sample {}", block.rows.start + i, first + j);
                     let expected = format!("within {range:?} for {} units", block.unit.name());
                     return Err(Error::value(what, expected, values[i]));
                 }
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
