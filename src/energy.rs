@@ -71,11 +71,30 @@ pub trait Learn: Energy {
     }
     /// The parameters.
     fn params(&self) -> &Params;
+    /// Makes what the data phase needs to know of the latent rows, and keeps it in the states: so that negative states which
+    /// start at the data find it there.
+    fn infer(&self, _states: &mut States) {}
     /// `grad += Σ wₙ ∂E(xₙ)/∂θ`; a state of weight zero is absent, whatever it holds.
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params);
     /// The same with the latent rows averaged out as far as is known.
     fn grad_expected(&self, states: &mut States, _phase: Phase, weights: &[f32], grad: &mut Params) {
         self.grad_params(states.x(), weights, grad);
+    }
+    /// `grad = Σ wₙ ⟨∂E/∂θ⟩` over the states of both phases (with weights of opposite sign, their difference), whatever
+    /// `grad` held; overridden where one pass can do both.
+    ///
+    /// `between` is called once with a gradient whose biases are those of the data phase alone, all else undefined.
+    fn grad_contrast(
+        &self,
+        (data, data_weights): (&mut States, &[f32]),
+        (model, model_weights): (&mut States, &[f32]),
+        grad: &mut Params,
+        between: &mut dyn FnMut(&Params),
+    ) {
+        grad.as_mut_slice().fill(0.0);
+        self.grad_expected(data, Phase::Data, data_weights, grad);
+        between(grad);
+        self.grad_expected(model, Phase::Model, model_weights, grad);
     }
 }
 

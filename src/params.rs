@@ -126,6 +126,15 @@ impl Params {
         self.version = Version::fresh();
         &mut self.data
     }
+    /// Exchanges the values of two points of one space, without a copy.
+    ///
+    /// # Panics
+    /// If the two are not points of the same space.
+    pub fn exchange(&mut self, other: &mut Self) {
+        assert_eq!(self.slots, other.slots, "points of one space");
+        std::mem::swap(&mut self.data, &mut other.data);
+        (self.version, other.version) = (Version::fresh(), Version::fresh());
+    }
     /// Slot `k`, flat.
     pub fn slice(&self, k: usize) -> &[f32] {
         &self.data[self.slots[k].range()]

@@ -1,4 +1,4 @@
-//! Random streams: one seed, split into independent streams, one for every eight columns, so that the bits of a chain
+//! Random streams: one seed, split into independent streams, one for every two columns, so that the bits of a chain
 //! depend neither on the number of threads nor on how the columns are cut into slabs.
 //!
 //! The generator is xoshiro256++ (Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021) in eight
@@ -11,7 +11,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::convert::Infallible;
 
 /// Columns that share a stream; slabs are cut at multiples of it.
-pub const GROUP: usize = 8;
+pub const GROUP: usize = 2;
 /// Generators inside one [`ChainRng`].
 pub(crate) const LANES: usize = 8;
 
@@ -107,7 +107,7 @@ fn mix(z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The streams of a slab: column `j` draws from stream `j / 8`, the columns of a group in order.
+/// The streams of a slab: column `j` draws from stream `j / GROUP`, the columns of a group in order.
 #[derive(Debug)]
 pub struct Streams<'a>(pub &'a mut [ChainRng]);
 

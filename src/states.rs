@@ -13,8 +13,9 @@ use nalgebra::{Dyn, U1};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Groups of columns in a slab: the most that one task takes (measured; see DESIGN.md).
-const SLAB_GROUPS: usize = 4;
+/// The most columns of a slab (measured; see DESIGN.md): tables of partial sums are filled for each slab anew, and its states
+/// and fields should stay in the cache.
+const WIDEST: usize = 64;
 
 /// States in columns, cached fields and means, and which units are frozen.
 ///
@@ -78,14 +79,38 @@ impl States {
         self.frozen = None;
         self.x_mut()
     }
-    /// Becomes a copy of `other`, in its own buffers; nothing is frozen.
-    pub fn copy_from(&mut self, other: &States) {
-        let (rows, columns) = other.x.shape();
-        self.reshape(rows, columns).copy_from(&other.x);
-        self.fields.copy_from(&other.fields);
+    /// Becomes states of this height with these leading rows (visible units × samples) and zeros below them, in its own
+    /// buffers; nothing is frozen.
+    ///
+    /// # Panics
+    /// If there are more leading rows than `height`.
+    pub fn clamp(&mut self, height: usize, v: MatRef<'_>) {
+        self.reshape(height, v.ncols());
+        self.par(|columns, slab| {
+            for (k, j) in columns.enumerate() {
+                let (visible, latent) = slab.x[k * height..][..height].split_at_mut(v.nrows());
+                visible.copy_from_slice(col(&v, j));
+                latent.fill(0.0);
+            }
+        });
+    }
+    /// Becomes a copy of states of `model`, with the fields that are known of them, in its own buffers; nothing is frozen.
+    pub fn copy_from<M: Energy + ?Sized>(&mut self, model: &M, other: &States) {
+        let (height, columns) = other.x.shape();
+        self.reshape(height, columns);
         for (to, from) in self.known.iter_mut().zip(&other.known) {
             to.fields.clone_from(&from.fields);
         }
+        self.par(|columns, slab| {
+            let range = columns.start * height..columns.end * height;
+            slab.x.copy_from_slice(&other.x.as_slice()[range.clone()]);
+            let blocks = model.blocks().iter().zip(&slab.known.fields).filter(|(_, v)| **v != Version::NONE);
+            for (block, _) in blocks {
+                let columns =
+                    slab.fields.chunks_exact_mut(height).zip(other.fields.as_slice()[range.clone()].chunks(height));
+                columns.for_each(|(to, from)| to[block.rows.clone()].copy_from_slice(&from[block.rows.clone()]));
+            }
+        });
     }
     /// Freezes units of samples: no kernel touches them. A mask of the shape of the states, `true` where frozen.
     ///
@@ -191,10 +216,11 @@ fn resized(m: Mat, rows: usize, columns: usize) -> Mat {
     Mat::from_vec(rows, columns, data)
 }
 
-/// Column ranges of the slabs: whole groups, sizes differing by at most one group.
+/// Column ranges of the slabs: an even number of them, for two threads to share, of whole groups; their sizes differ by at
+/// most one group.
 fn cuts(columns: usize) -> impl Iterator<Item = Range<usize>> {
     let groups = columns.div_ceil(GROUP);
-    let pieces = groups.div_ceil(SLAB_GROUPS);
+    let pieces = (2 * columns.div_ceil(2 * WIDEST)).min(groups);
     let at = move |k: usize| (k * groups / pieces * GROUP).min(columns);
     (0..pieces).map(move |k| at(k)..at(k + 1))
 }
@@ -331,7 +357,7 @@ mod tests {
             let mut s = States::zeros(1, n);
             let cols: Vec<Range<usize>> = s.slabs().into_iter().map(|(c, _)| c).collect();
             assert_eq!(cols.iter().map(|c| c.len()).sum::<usize>(), n);
-            assert!(cols.iter().all(|c| c.start % GROUP == 0 && c.len() <= SLAB_GROUPS * GROUP));
+            assert!(cols.iter().all(|c| c.start % GROUP == 0 && c.len() <= WIDEST));
             let groups = |c: &Range<usize>| c.len().div_ceil(GROUP);
             let (most, least) = (cols.iter().map(groups).max(), cols.iter().map(groups).min());
             assert!(most.unwrap_or(0) - least.unwrap_or(0) <= 1, "{n}: {cols:?}");
@@ -343,7 +369,7 @@ mod tests {
         s.reshape(3, 50).fill(2.0);
         assert_eq!((s.x().sum(), s.slabs().len()), (300.0, 2));
         s.reshape(5, 200).fill(1.0);
-        assert_eq!(s.slabs().iter().map(|(c, s)| s.x().sum() / c.len() as f32).sum::<f32>(), 5.0 * 7.0);
+        assert_eq!(s.slabs().iter().map(|(c, s)| s.x().sum() / c.len() as f32).sum::<f32>(), 5.0 * 4.0);
         assert!(s.freeze_rows(3..6).is_err() && s.freeze(Mask::repeat(5, 199, true)).is_err());
     }
 }

@@ -17,6 +17,7 @@ pub use standardise::Standardise;
 pub use synthetic::{BarsAndStripes, bars_and_stripes, shifter};
 
 use crate::{Error, Mat, MatMut, MatRef, Result};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Data that a trainer can draw minibatches from: rows are units, columns are samples.
@@ -70,12 +71,14 @@ impl Samples for Mat {
     }
 }
 
-/// Calls `fill(sample, column)` for each of `index` and the column of `out` it belongs to.
-fn fill_columns(rows: usize, index: &[usize], mut out: MatMut<'_>, fill: impl Fn(usize, &mut [f32])) {
+/// Columns that are worth a task of their own.
+const COLUMNS: usize = 16;
+
+/// Calls `fill(sample, column)` for each of `index` and the column of `out` it belongs to, in parallel.
+fn fill_columns(rows: usize, index: &[usize], mut out: MatMut<'_>, fill: impl Fn(usize, &mut [f32]) + Sync) {
     assert_eq!(out.shape(), (rows, index.len()), "the shape to gather into");
-    for (mut column, &i) in out.column_iter_mut().zip(index) {
-        fill(i, column.as_mut_slice());
-    }
+    let columns = out.par_column_iter_mut().with_min_len(COLUMNS).zip(index);
+    columns.for_each(|(mut column, &i)| fill(i, column.as_mut_slice()));
 }
 
 /// Samples gathered at a time by [`in_chunks`].
@@ -98,6 +101,9 @@ pub(crate) fn in_chunks(samples: &dyn Samples, mut f: impl FnMut(usize, MatRef<'
     }
     Ok(())
 }
+
+/// Samples that a part asks its whole for at a time.
+const SHIFTED: usize = 128;
 
 /// Consecutive samples of other data, such as a training set without the samples held out from it.
 #[derive(Debug)]
@@ -138,10 +144,15 @@ impl<S: Samples + ?Sized> Samples for Part<'_, S> {
     }
     fn gather(&self, epoch: u64, index: &[usize], mut out: MatMut<'_>) {
         assert_eq!(out.ncols(), index.len(), "the columns to gather into");
-        for (column, &i) in index.iter().enumerate() {
-            // Checked here: the whole may well have a sample past the end of its part.
-            assert!(i < self.range.len(), "sample {i} of a part of {}", self.range.len());
-            self.samples.gather(epoch, &[self.range.start + i], out.columns_mut(column, 1));
+        let mut shifted = [0; SHIFTED];
+        for (k, index) in index.chunks(SHIFTED).enumerate() {
+            let shifted = &mut shifted[..index.len()];
+            for (to, &i) in shifted.iter_mut().zip(index) {
+                // Checked here: the whole may well have a sample past the end of its part.
+                assert!(i < self.range.len(), "sample {i} of a part of {}", self.range.len());
+                *to = self.range.start + i;
+            }
+            self.samples.gather(epoch, shifted, out.columns_mut(k * SHIFTED, index.len()));
         }
     }
 }

@@ -15,8 +15,8 @@ pub fn reconstruction_error<M: Gibbs + Learn + ?Sized>(model: &M, v: MatRef<'_>)
     if v.ncols() == 0 {
         return Err(Error::value("the number of samples", "at least 1", 0));
     }
-    let mut states = States::zeros(model.n_rows(), v.ncols());
-    states.x_mut().rows_mut(0, d).copy_from(&v);
+    let mut states = States::default();
+    states.clamp(model.n_rows(), v);
     let blocks = model.blocks();
     let (visible, latent): (Vec<usize>, Vec<usize>) = (0..blocks.len()).partition(|&b| blocks[b].rows.end <= d);
     let errors = states.par(|cols, slab| {

@@ -1,277 +1,137 @@
-//! Products with a mostly-zero factor: binary states are lists of active units, and a product with a list is a sum of
-//! columns. Exact (it differs from the dense product by the order of summation alone) and several times faster.
+//! `out += w x` by the route that suits `x`: lists of active entries where they are few, tables of partial sums where they
+//! are many but of two values, and the dense product, their plain twin, for anything else.
 //!
-//! It does not pack bits, nor use tables of partial sums.
+//! Lists and tables are exact: they differ from the dense product by the order of summation alone.
 
-use super::active::{SLACK, active};
-use super::gemm::{gemm, gemm_nt};
-use super::simd::{Kernel, Level};
-use super::{Padded, col, scaled_columns, span};
+use super::bits::{Bits, Values};
+use super::gemm::gemm;
+use super::lists::Lists;
+use super::simd::Level;
+use super::tables::Patterns;
 use crate::rng::GROUP;
 use crate::{MatMut, MatRef};
-use rayon::prelude::*;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::Range;
 
-/// A group of columns takes the sparse route below this share of non-zero entries (measured; see DESIGN.md).
-const SPARSE: f32 = 0.4;
-/// Columns of an outer product computed by one task: a constant, so that bits do not depend on threads.
-const STRIP: usize = 32;
+/// Bits take the route of lists below this share of ones (measured; see DESIGN.md).
+const FEW_BITS: f32 = 0.25;
+/// And numbers below this share of non-zeros.
+const FEW_NUMBERS: f32 = 0.4;
+/// The fewest rows of a product that are worth a task of their own, if a thread is free.
+const ROWS: usize = 128;
 
 thread_local! {
-    /// Lists of active entries, kept from call to call so that products allocate nothing.
-    static LISTS: RefCell<Lists> = RefCell::new(Lists::default());
-    /// The factors of an outer product. Taken while in use: a thread that waits may begin another product.
-    static PACKED: Cell<Padded> = Cell::new(Padded::default());
-    static ROWS: Cell<Lists> = Cell::new(Lists::default());
+    /// Kept from call to call so that products allocate nothing. Taken while in use: a thread that waits may begin another
+    /// product.
+    static SCRATCH: Cell<Routed> = Cell::new(Routed::default());
 }
 
-/// `out += w x`: the sum of the active columns of `w` where `x` is sparse, the dense product where it is not.
+/// `out += w x`.
 ///
-/// The route is chosen for each group of eight columns (those that share a random stream), never for the slab:
-/// otherwise the bits would depend on how the columns were cut.
+/// The route is chosen for each group of columns that share a random stream, never for all: otherwise the bits would depend
+/// on how the columns were cut. Threads that have nothing to do take some of the rows.
 ///
 /// # Panics
 /// If the shapes do not fit.
 pub fn add_product(w: MatRef<'_>, x: MatRef<'_>, mut out: MatMut<'_>) {
     assert_eq!((w.nrows(), x.ncols()), out.shape(), "shape of the product");
     assert_eq!(w.ncols(), x.nrows(), "inner dimensions");
-    LISTS.with_borrow_mut(|lists| {
-        lists.of_columns(x);
-        let n = x.ncols();
-        let sparse = |j: usize| lists.count(j..(j + GROUP).min(n)) < SPARSE * (x.nrows() * GROUP.min(n - j)) as f32;
-        let mut from = 0;
-        while from < n {
-            let route = sparse(from);
-            let mut to = (from + GROUP).min(n);
-            while to < n && sparse(to) == route {
-                to = (to + GROUP).min(n);
-            }
-            let part = out.columns_mut(from, to - from);
-            if route {
-                lists.add_combinations(Level::best(), w, from, part);
-            } else {
-                gemm(1.0, w, x.columns(from, to - from), 1.0, part);
-            }
-            from = to;
-        }
-    });
-}
-
-/// `out += scale Σₙ wₙ aₙ xₙᵀ`, `out` a column-major matrix of `a.nrows()` rows, in parallel over its columns, so that
-/// nothing is reduced between threads. A column of weight zero is absent, whatever it holds.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn add_outer(scale: f32, a: MatRef<'_>, x: MatRef<'_>, weights: &[f32], out: &mut [f32]) {
-    let m = a.nrows();
-    assert_eq!((a.ncols(), weights.len()), (x.ncols(), x.ncols()), "columns of the factors, and their weights");
-    assert_eq!(out.len(), m * x.nrows(), "shape of the outer product");
-    if out.is_empty() {
-        return;
+    let mut routed = SCRATCH.take();
+    routed.sort(Level::best(), x);
+    for run in &routed.dense {
+        gemm(1.0, w, x.columns_range(run.clone()), 1.0, out.columns_range_mut(run.clone()));
     }
-    let plain = weights.windows(2).all(|w| w[0] == w[1]) && weights.first().is_some_and(|&w| w != 0.0);
-    // Weights that differ are put into a copy of the dense factor, which leaves out absent columns.
-    let weighted = (!plain).then(|| scaled_columns(a, x, weights));
-    let (a, dense_x, dense_scale) = match &weighted {
-        Some((a, x)) => (a.as_view(), x.as_view(), scale),
-        None => (a, x, weights.first().map_or(0.0, |w| scale * w)),
-    };
-    let mut packed = PACKED.take();
-    packed.copy_from(a);
-    let a = packed.view();
-    let mut lists = ROWS.take();
-    lists.of_rows(dense_x, dense_scale);
-    out.par_chunks_mut(m * STRIP).enumerate().for_each(|(s, strip)| {
-        let (first, columns) = (s * STRIP, strip.len() / m);
-        let out = MatMut::from_slice(strip, m, columns);
-        if lists.count(first..first + columns) < SPARSE * (columns * dense_x.ncols()) as f32 {
-            lists.add_combinations(Level::best(), a, first, out);
-        } else {
-            gemm_nt(dense_scale, a, dense_x.rows(first, columns), 1.0, out);
-        }
-    });
-    ROWS.set(lists);
-    PACKED.set(packed);
+    routed.add_by_rows(Level::best(), w, out);
+    SCRATCH.set(routed);
 }
 
-/// For every column of a result, which columns of the left factor to add, and how often.
+/// The columns of a factor, sorted by route.
 #[derive(Debug, Default)]
-struct Lists {
-    starts: Vec<usize>,
-    ends: Vec<usize>,
-    index: Vec<u32>,
-    value: Vec<f32>, // unused where all values are one
-    ones: bool,
-    scale: f32,
-    column: Vec<u32>, // the active entries of one column, while lists of rows are made
+struct Routed {
+    bits: Bits,
+    lists: Lists,
+    listed: Vec<usize>,
+    zero_one: Patterns,
+    zeros_ones: Vec<usize>,
+    spin: Patterns,
+    spins: Vec<usize>,
+    dense: Vec<Range<usize>>,
 }
 
-impl Lists {
-    /// The active entries of every column of `x`.
-    fn of_columns(&mut self, x: MatRef<'_>) {
-        let (level, rows) = (Level::best(), x.nrows());
-        self.reset(x.ncols(), rows + SLACK, 1.0);
-        self.ones = (0..x.ncols()).all(|j| is_binary(col(&x, j)));
-        for j in 0..x.ncols() {
-            let start = self.starts[j];
-            let index = &mut self.index[start..start + rows + SLACK];
-            let n = active(level, col(&x, j), index);
-            self.ends[j] = start + n;
-            if !self.ones {
-                let value = self.value[start..].iter_mut().zip(&index[..n]);
-                value.for_each(|(v, &i)| *v = x[(i as usize, j)]);
+/// Which way a group of columns takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Lists,
+    ZeroOne,
+    Spin,
+    Dense,
+}
+
+impl Routed {
+    /// Looks at all columns and notes what their routes need.
+    fn sort(&mut self, level: Level, x: MatRef<'_>) {
+        let (entries, n) = x.shape();
+        self.bits.of(level, x);
+        self.lists.clear(entries.div_ceil(super::bits::WORD));
+        self.zero_one.clear(entries, 0.0);
+        self.spin.clear(entries, -1.0);
+        for columns in [&mut self.listed, &mut self.zeros_ones, &mut self.spins] {
+            columns.clear();
+        }
+        self.dense.clear();
+        for from in (0..n).step_by(GROUP) {
+            let group = from..(from + GROUP).min(n);
+            match self.route(entries, group.clone()) {
+                Route::Lists => group.for_each(|j| self.list(level, x, j)),
+                Route::ZeroOne => group.for_each(|j| {
+                    self.zero_one.push(self.bits.column(j));
+                    self.zeros_ones.push(j);
+                }),
+                Route::Spin => group.for_each(|j| {
+                    self.spin.push(self.bits.column(j));
+                    self.spins.push(j);
+                }),
+                Route::Dense => match self.dense.last_mut().filter(|run| run.end == from) {
+                    Some(run) => run.end = group.end,
+                    None => self.dense.push(group),
+                },
             }
         }
     }
-    /// The active entries of every row of `x`, to be multiplied by `scale`.
-    fn of_rows(&mut self, x: MatRef<'_>, scale: f32) {
-        let (level, rows) = (Level::best(), x.nrows());
-        self.reset(rows, x.ncols(), scale);
-        self.ones = (0..x.ncols()).all(|j| is_binary(col(&x, j)));
-        self.column.resize(self.column.len().max(rows + SLACK), 0);
-        for n in 0..x.ncols() {
-            let count = active(level, col(&x, n), &mut self.column);
-            for &i in &self.column[..count] {
-                let end = &mut self.ends[i as usize];
-                self.index[*end] = n as u32;
-                if !self.ones {
-                    self.value[*end] = x[(i as usize, n)];
-                }
-                *end += 1;
-            }
+    fn route(&self, entries: usize, group: Range<usize>) -> Route {
+        let count: usize = group.clone().map(|j| self.bits.count(j)).sum();
+        let share = count as f32 / (entries * group.len()) as f32;
+        let all = |is: &dyn Fn(usize) -> bool| group.clone().all(is);
+        let binary = |j: usize| self.bits.values(j) == Values::Binary;
+        let spin = |j: usize| self.bits.values(j) == Values::Spin || binary(j) && self.bits.count(j) == entries;
+        match () {
+            () if all(&binary) && share < FEW_BITS => Route::Lists,
+            () if all(&binary) => Route::ZeroOne,
+            () if all(&spin) => Route::Spin,
+            () if all(&|j| self.bits.values(j) != Values::Spin) && share < FEW_NUMBERS => Route::Lists,
+            () => Route::Dense,
         }
     }
-    /// Lists with room for `room` entries each, all empty.
-    fn reset(&mut self, lists: usize, room: usize, scale: f32) {
-        self.index.resize(self.index.len().max(lists * room), 0);
-        self.value.resize(self.value.len().max(lists * room), 0.0);
-        self.starts.clear();
-        self.starts.extend((0..lists).map(|k| k * room));
-        self.ends.clone_from(&self.starts);
-        self.scale = scale;
+    fn list(&mut self, level: Level, x: MatRef<'_>, j: usize) {
+        self.listed.push(j);
+        match self.bits.values(j) {
+            Values::Binary => self.lists.push(level, self.bits.column(j)),
+            _ => self.lists.push_weighted(level, self.bits.column(j), |i| x[(i, j)]),
+        }
     }
-    /// Entries of some lists.
-    fn count(&self, lists: std::ops::Range<usize>) -> f32 {
-        lists.map(|k| self.ends[k] - self.starts[k]).sum::<usize>() as f32
-    }
-    /// Adds to column `j` of `out` what list `first + j` says.
-    fn add_combinations(&self, level: Level, a: MatRef<'_>, first: usize, mut out: MatMut<'_>) {
+    /// The lists and the tables, in parallel over rows if a thread is free: no bit depends on it.
+    fn add_by_rows(&self, level: Level, w: MatRef<'_>, mut out: MatMut<'_>) {
         let rows = out.nrows();
-        let width = WIDTHS.into_iter().find(|&w| w <= rows && w <= widest(level)).unwrap_or(1);
-        // Panels outside, columns inside: the rows of one panel of `a` stay in the cache. The last panel overlaps the one
-        // before it and writes its new rows alone.
-        for row in (0..rows).step_by(width) {
-            let panel = row.min(rows - width)..row.min(rows - width) + width;
-            level.run(Panel { lists: self, a, first, new: row - panel.start, rows: panel, out: out.as_view_mut() });
+        if rows >= 2 * ROWS {
+            let top = rows.div_ceil(2 * ROWS) * ROWS;
+            let (upper, lower) = out.rows_range_pair_mut(..top, top..);
+            let (w_upper, w_lower) = w.rows_range_pair(..top, top..);
+            rayon::join(|| self.add_by_rows(level, w_upper, upper), || self.add_by_rows(level, w_lower, lower));
+            return;
         }
-    }
-}
-
-/// Whether all entries are 0 or 1.
-fn is_binary(x: &[f32]) -> bool {
-    x.iter().fold(true, |binary, &v| binary & ((v == 0.0) | (v == 1.0)))
-}
-
-/// Rows of a result that can be kept in registers while columns are added to them.
-const WIDTHS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
-/// The most that the registers of an instruction set hold twice.
-fn widest(level: Level) -> usize {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => 64,
-        _ => 32,
-    }
-}
-
-/// `out += scale Σ_k value_k a_k` for some rows of all columns of `out`.
-struct Panel<'a> {
-    lists: &'a Lists,
-    a: MatRef<'a>,
-    first: usize,
-    rows: Range<usize>,
-    new: usize,
-    out: MatMut<'a>,
-}
-impl Kernel for Panel<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        match self.rows.len() {
-            64 => self.wide::<64>(),
-            32 => self.wide::<32>(),
-            16 => self.wide::<16>(),
-            8 => self.wide::<8>(),
-            4 => self.wide::<4>(),
-            2 => self.wide::<2>(),
-            _ => self.wide::<1>(),
-        }
-    }
-}
-impl Panel<'_> {
-    #[inline(always)]
-    fn wide<const N: usize>(mut self) {
-        let (lists, a, stride) = (self.lists, span(&self.a), self.a.strides().1);
-        let a = &a[self.rows.start.min(a.len())..];
-        for j in 0..self.out.ncols() {
-            let list = lists.starts[self.first + j]..lists.ends[self.first + j];
-            if list.is_empty() {
-                continue;
-            }
-            let index = &lists.index[list.clone()];
-            let sum = if lists.ones {
-                add_up::<N>(index, |k| chunk(a, k as usize * stride))
-            } else {
-                weigh_up::<N>(index, &lists.value[list], |k| chunk(a, k as usize * stride))
-            };
-            let out = &mut self.out.column_mut(j).data.into_slice_mut()[self.rows.clone()];
-            for (o, s) in out[self.new..].iter_mut().zip(&sum[self.new..]) {
-                *o += lists.scale * s;
-            }
-        }
-    }
-}
-/// The sum of the columns `index`: two sums, of every other column, so that one addition need not wait for the last.
-#[inline(always)]
-fn add_up<'a, const N: usize>(index: &[u32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
-    let (mut even, mut odd) = ([0f32; N], [0f32; N]);
-    let pairs = index.chunks_exact(2);
-    for &k in pairs.remainder() {
-        let a = column(k);
-        for i in 0..N {
-            even[i] += a[i];
-        }
-    }
-    for pair in pairs {
-        let (a, b) = (column(pair[0]), column(pair[1]));
-        for i in 0..N {
-            even[i] += a[i];
-            odd[i] += b[i];
-        }
-    }
-    for i in 0..N {
-        even[i] += odd[i];
-    }
-    even
-}
-/// The sum of the columns `index` times their values.
-#[inline(always)]
-fn weigh_up<'a, const N: usize>(index: &[u32], value: &[f32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
-    let mut sum = [0f32; N];
-    for (&k, &v) in index.iter().zip(value) {
-        let a = column(k);
-        for i in 0..N {
-            sum[i] += v * a[i];
-        }
-    }
-    sum
-}
-/// `N` values from `at` on.
-#[inline(always)]
-fn chunk<const N: usize>(a: &[f32], at: usize) -> &[f32; N] {
-    match a.get(at..at + N).and_then(|a| a.first_chunk()) {
-        Some(chunk) => chunk,
-        None => panic!("a list names a column that is not there"),
+        self.lists.add_to(level, w, &self.listed, out.as_view_mut());
+        self.zero_one.add_to(level, w, &self.zeros_ones, out.as_view_mut());
+        self.spin.add_to(level, w, &self.spins, out);
     }
 }
 
@@ -309,38 +169,6 @@ mod tests {
                 let mut out = Mat::from_element(m, n, 0.25);
                 add_product(w.as_view(), x.as_view(), out.as_view_mut());
                 agree(&out, &product(&w, &x, |_| 1.0).add_scalar(0.25));
-            }
-        }
-    }
-    #[test]
-    fn combinations_have_the_same_bits_on_every_level() {
-        let (w, x) = (dense(133, 70), sparse(70, 9, 0.3, false));
-        let run = |level| {
-            let (mut lists, mut out) = (Lists::default(), Mat::zeros(133, 9));
-            lists.of_columns(x.as_view());
-            lists.add_combinations(level, w.as_view(), 0, out.as_view_mut());
-            out
-        };
-        assert!(Level::available().into_iter().all(|l| run(l) == run(Level::Plain)));
-    }
-    #[test]
-    fn outer_products_match_and_leave_out_absent_columns() {
-        for (m, d, n) in [(500, 784, 100), (7, 3, 1), (64, 65, 5), (1, 40, 63)] {
-            for density in [0.13, 0.9] {
-                let (mut a, mut x) = (dense(m, n), sparse(d, n, density, false));
-                let same = vec![0.5; n];
-                let mut weights: Vec<f32> = (0..n).map(|j| j as f32 * 0.1 + 0.1).collect();
-                for (weights, absent) in [(&same, false), (&weights.clone(), false), (&mut weights, true)] {
-                    let mut weights = weights.clone();
-                    if absent {
-                        (weights[n / 2], a[(0, n / 2)], x[(0, n / 2)]) = (0.0, f32::NAN, f32::NAN);
-                    }
-                    let mut out = vec![1.0; m * d];
-                    add_outer(-2.0, a.as_view(), x.as_view(), &weights, &mut out);
-                    let clean = |m: &Mat| m.map(|v| if v.is_nan() { 0.0 } else { v });
-                    let plain = product(&clean(&a), &clean(&x).transpose(), |j| -2.0 * weights[j] as f64);
-                    agree(&Mat::from_vec(m, d, out), &plain.add_scalar(1.0));
-                }
             }
         }
     }

@@ -1,25 +1,29 @@
 //! Products and fused element-wise kernels over columns. The only folder that may hold `unsafe`, and only where the
 //! instruction set is chosen and the GEMM engine is called; with `states`, most of the code that knows of threads.
 
-mod active;
 mod binary;
+mod bits;
 mod fused;
 mod gemm;
+mod lists;
+mod outer;
 mod padded;
 mod pass;
 mod reduce;
 mod simd;
+mod tables;
+mod transpose;
 
-pub use binary::{add_outer, add_product};
+pub use binary::add_product;
 pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at};
 pub use gemm::{gemm, gemm_nt};
+pub use outer::{Outer, add_outer, set_outers};
 pub use padded::Padded;
-use pass::transpose_into;
-pub use pass::{by_columns, first_non_finite_difference, for_each, in_order, sum, zip_ref, zip2};
+pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
 
-use crate::{Mat, MatMut, MatRef};
+use crate::{MatMut, MatRef};
 
 /// Column `j` as a slice.
 ///
@@ -45,11 +49,4 @@ pub fn fill_columns(bias: &[f32], c: &mut MatMut<'_>) {
     for mut column in c.column_iter_mut() {
         column.copy_from_slice(bias);
     }
-}
-/// `(a, b)` without their columns of weight zero, the columns of `a` times their weights.
-fn scaled_columns(a: MatRef<'_>, b: MatRef<'_>, weights: &[f32]) -> (Mat, Mat) {
-    let kept: Vec<usize> = (0..weights.len()).filter(|&n| weights[n] != 0.0).collect();
-    let mut scaled = a.select_columns(&kept);
-    scaled.column_iter_mut().zip(&kept).for_each(|(mut c, &n)| c *= weights[n]);
-    (scaled, b.select_columns(&kept))
 }

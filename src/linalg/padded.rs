@@ -1,7 +1,8 @@
 //! Working copies of matrices, laid out for the sparse kernels: every column begins on a cache line, and the distance of
 //! two columns is an odd number of cache lines, so that equal rows of neighbouring columns fall into different cache sets.
 
-use super::{col, transpose_into};
+use super::col;
+use super::transpose::transpose_into;
 use crate::MatRef;
 use nalgebra::{Dyn, U1};
 use rayon::prelude::*;
@@ -30,7 +31,13 @@ impl Padded {
     }
     /// Becomes a matrix of this shape, contents unknown, in the same memory where that is large enough.
     pub fn reshape(&mut self, rows: usize, columns: usize) {
-        let lines = rows.div_ceil(LINE) | 1;
+        self.reshape_to(rows, columns, rows.div_ceil(LINE) | 1);
+    }
+    /// The same with columns that follow each other closely: for panels that fill the nearest cache.
+    pub fn reshape_closely(&mut self, rows: usize, columns: usize) {
+        self.reshape_to(rows, columns, rows.div_ceil(LINE));
+    }
+    fn reshape_to(&mut self, rows: usize, columns: usize, lines: usize) {
         (self.rows, self.columns, self.stride) = (rows, columns, lines * LINE);
         let needed = self.stride * columns + LINE;
         if self.data.len() < needed {
@@ -47,13 +54,17 @@ impl Padded {
         let data = &self.data[self.start..];
         MatRef::from_slice_with_strides_generic(data, Dyn(self.rows), Dyn(self.columns), U1, Dyn(self.stride))
     }
+    /// Writes every column by its number, in parallel if there are many.
+    pub fn fill_with(&mut self, f: impl Fn(usize, &mut [f32]) + Sync) {
+        let end = self.start + self.stride * self.columns;
+        let columns = self.data[self.start..end].par_chunks_mut(self.stride.max(1)).enumerate();
+        let columns = columns.with_min_len(COLUMNS.max(self.columns / 4));
+        columns.for_each(|(j, column)| f(j, &mut column[..self.rows]));
+    }
     /// Becomes a copy of `m`, in parallel if it is large.
     pub fn copy_from(&mut self, m: MatRef<'_>) {
         self.reshape(m.nrows(), m.ncols());
-        let end = self.start + self.stride * self.columns;
-        let columns = self.data[self.start..end].par_chunks_mut(self.stride).enumerate();
-        let columns = columns.with_min_len(COLUMNS.max(m.ncols() / 4));
-        columns.for_each(|(j, to)| to[..m.nrows()].copy_from_slice(col(&m, j)));
+        self.fill_with(|j, to| to.copy_from_slice(col(&m, j)));
     }
     /// Becomes `mᵀ`, in parallel.
     pub fn transpose_from(&mut self, m: MatRef<'_>) {

@@ -5,8 +5,11 @@
 use super::col;
 use super::simd::{Kernel, Level};
 use crate::MatRef;
+use rayon::prelude::*;
 
 const LANES: usize = 16;
+/// Rows of a sum of columns that are worth a task of their own.
+const ROWS: usize = 128;
 
 /// `aᵀb`, products and sums in double precision.
 ///
@@ -59,15 +62,18 @@ impl Kernel for Axpy<'_> {
     }
 }
 
-/// `y += scale Σₙ wₙ xₙ`, the weighted sum of the columns; a column of weight zero is absent, whatever it holds.
+/// `y += scale Σₙ wₙ xₙ`, the weighted sum of the columns, in parallel over rows; a column of weight zero is
+/// absent, whatever it holds.
 ///
 /// # Panics
 /// If there is not one weight for every column.
 pub fn add_columns(y: &mut [f32], scale: f32, x: MatRef<'_>, weights: &[f32]) {
     assert_eq!(weights.len(), x.ncols(), "a weight for every column");
-    for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-        axpy(scale * w, col(&x, j), y);
-    }
+    y.par_chunks_mut(ROWS).enumerate().for_each(|(k, y)| {
+        for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+            axpy(scale * w, &col(&x, j)[k * ROWS..][..y.len()], y);
+        }
+    });
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::{grad_theta, grad_theta_expected};
 use crate::base_rate::base_rate;
-use crate::linalg::{Padded, add_columns, add_outer, add_product, col, dot, fill_columns};
+use crate::linalg::{Outer, Padded, add_columns, add_outer, add_product, col, dot, fill_columns, set_outers};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
 use crate::sweep::energies_without;
@@ -175,8 +175,21 @@ impl Rbm {
     /// The part of the gradient that is linear in the states: `-Σ wₙ hvᵀ`, `-Σ wₙ v`, `-Σ wₙ h`.
     fn grad_linear(v: MatRef<'_>, h: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         add_outer(-1.0, h, v, weights, grad.slice_mut(W));
+        Self::grad_biases(v, h, weights, grad);
+    }
+    fn grad_biases(v: MatRef<'_>, h: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         add_columns(grad.slice_mut(B), -1.0, v, weights);
         add_columns(grad.slice_mut(C), -1.0, h, weights);
+    }
+    /// The expected gradient of the units' own parameters.
+    fn grad_units(&self, states: &mut States, weights: &[f32], grad: &mut Params) {
+        let (hidden, visible) = (Self::HIDDEN, Self::VISIBLE);
+        let slot = grad.slice_mut(THETA[visible]);
+        grad_theta(&self.blocks[visible], self.theta(visible), states.x(), weights, slot);
+        if self.hidden_unit().n_theta() > 0 {
+            let (field, slot) = (states.field(self, hidden), grad.slice_mut(THETA[hidden]));
+            grad_theta_expected(&self.blocks[hidden], self.theta(hidden), field, weights, slot);
+        }
     }
 }
 
@@ -242,16 +255,36 @@ impl Learn for Rbm {
             grad_theta(&self.blocks[b], self.theta(b), x, weights, grad.slice_mut(slot));
         }
     }
+    fn infer(&self, states: &mut States) {
+        states.mean(self, Self::HIDDEN);
+    }
     /// Exact in both phases, which are the same: hidden units are independent given the visible ones.
     fn grad_expected(&self, states: &mut States, _: Phase, weights: &[f32], grad: &mut Params) {
-        let (hidden, visible) = (Self::HIDDEN, Self::VISIBLE);
-        let (x, mean) = states.x_and_mean(self, hidden);
+        let (x, mean) = states.x_and_mean(self, Self::HIDDEN);
         Self::grad_linear(x.rows(0, self.n_visible()), mean, weights, grad);
-        grad_theta(&self.blocks[visible], self.theta(visible), x, weights, grad.slice_mut(THETA[visible]));
-        if self.hidden_unit().n_theta() > 0 {
-            let (field, grad) = (states.field(self, hidden), grad.slice_mut(THETA[hidden]));
-            grad_theta_expected(&self.blocks[hidden], self.theta(hidden), field, weights, grad);
+        self.grad_units(states, weights, grad);
+    }
+    /// The two outer products in one pass over the gradient of the weights.
+    fn grad_contrast(
+        &self,
+        (data, data_weights): (&mut States, &[f32]),
+        (model, model_weights): (&mut States, &[f32]),
+        grad: &mut Params,
+        between: &mut dyn FnMut(&Params),
+    ) {
+        for slot in [B, C, THETA[0], THETA[1]] {
+            grad.slice_mut(slot).fill(0.0);
         }
+        let (x, mean) = data.x_and_mean(self, Self::HIDDEN);
+        let data_outer = Outer { scale: -1.0, a: mean, x: x.rows(0, self.n_visible()), weights: data_weights };
+        Self::grad_biases(data_outer.x, mean, data_weights, grad);
+        between(grad);
+        let (x, mean) = model.x_and_mean(self, Self::HIDDEN);
+        let model_outer = Outer { scale: -1.0, a: mean, x: x.rows(0, self.n_visible()), weights: model_weights };
+        Self::grad_biases(model_outer.x, mean, model_weights, grad);
+        set_outers([data_outer, model_outer], grad.slice_mut(W));
+        self.grad_units(data, data_weights, grad);
+        self.grad_units(model, model_weights, grad);
     }
 }
 

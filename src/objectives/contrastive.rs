@@ -9,7 +9,7 @@
 
 use super::{Centring, Enumerated, FromData, Negative, Negatives, Objective, Persistent, Report};
 use crate::samplers::{BlockGibbs, Chains};
-use crate::{Batch, Gibbs, Learn, Params, Phase, Result, Resume, Saved, States};
+use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved, States};
 
 /// `∇ = ⟨∂E/∂θ⟩_data - ⟨∂E/∂θ⟩_negative`: an estimate of the gradient of the mean of `-log p(v)`.
 ///
@@ -21,13 +21,13 @@ pub struct Contrastive<N> {
     /// Whether, and how, the gradient is centred.
     pub centring: Option<Centring>,
     positive: States,
-    weights: Vec<f32>,
+    weights: [Vec<f32>; 2], // of the data and of the negative states
 }
 
 impl<N> Contrastive<N> {
     /// Centred, with the sliding factor that [`Centring::default`] has.
     pub fn new(negative: N) -> Self {
-        Self { negative, centring: Some(Centring::default()), positive: States::default(), weights: vec![] }
+        Self { negative, centring: Some(Centring::default()), positive: States::default(), weights: [vec![], vec![]] }
     }
     /// The same with plain gradients, not centred ones.
     pub fn plain(self) -> Self {
@@ -61,16 +61,6 @@ impl Contrastive<Enumerated> {
     }
 }
 
-impl<N> Contrastive<N> {
-    /// The data in the visible rows, latent rows at zero; buffers are kept from batch to batch.
-    fn clamp<M: Learn + ?Sized>(&mut self, model: &M, batch: &Batch<'_>) {
-        let (rows, d) = (model.n_rows(), model.n_visible());
-        let mut x = self.positive.reshape(rows, batch.x.ncols());
-        x.rows_mut(0, d).copy_from(&batch.x);
-        x.rows_mut(d, rows - d).fill(0.0);
-    }
-}
-
 /// `out = sign · wₙ / Σ w` for `n` states; zero if all weights are.
 fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
     out.clear();
@@ -86,19 +76,18 @@ fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
 
 impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
-        grad.as_mut_slice().fill(0.0);
         if batch.weights.iter().all(|&w| w == 0.0) {
+            grad.as_mut_slice().fill(0.0);
             return Ok(Report::default()); // the negative phase must not push alone
         }
-        self.clamp(model, batch);
-        normalise(1.0, batch.x.ncols(), Some(batch.weights), &mut self.weights);
-        model.grad_expected(&mut self.positive, Phase::Data, &self.weights, grad);
-        if let Some(centring) = &mut self.centring {
-            centring.observe(grad);
-        }
+        self.positive.clamp(model.n_rows(), batch.x);
+        model.infer(&mut self.positive);
         let Negatives { states, weights, moves } = self.negative.draw(model, &self.positive, batch)?;
-        normalise(-1.0, states.ncols(), weights, &mut self.weights);
-        model.grad_expected(states, Phase::Model, &self.weights, grad);
+        let [data_weights, model_weights] = &mut self.weights;
+        normalise(1.0, batch.x.ncols(), Some(batch.weights), data_weights);
+        normalise(-1.0, states.ncols(), weights, model_weights);
+        let mut observe = |data: &Params| self.centring.iter_mut().for_each(|c| c.observe(data));
+        model.grad_contrast((&mut self.positive, data_weights), (states, model_weights), grad, &mut observe);
         if let Some(centring) = &mut self.centring {
             centring.apply(grad);
         }

@@ -49,7 +49,7 @@ impl<K> FromData<K> {
 }
 impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for FromData<K> {
     fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Result<Negatives<'s>> {
-        self.chains.restart(positive);
+        self.chains.restart(model, positive);
         let moves = self.chains.advance(&self.kernel, model);
         Ok(Negatives { states: &mut self.chains.states, weights: Some(batch.weights), moves })
     }

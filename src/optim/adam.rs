@@ -24,14 +24,14 @@ impl Default for Adam {
     }
 }
 impl Optimizer for Adam {
-    fn direct(&mut self, grad: &mut Params, at: At) {
+    fn direct(&mut self, grad: &mut Params, at: At) -> f32 {
         let grad = grad.as_mut_slice();
         self.mean.resize(grad.len(), 0.0);
         self.square.resize(grad.len(), 0.0);
         self.taken += 1;
         let (b1, b2, epsilon) = (self.beta1, self.beta2, self.epsilon);
         let corrected = |beta: f32| (1.0 - (beta as f64).powf(self.taken as f64)) as f32;
-        let (rate, c2) = (at.learning_rate / corrected(b1), corrected(b2));
+        let (c1, c2) = (corrected(b1), corrected(b2));
         linalg::zip2(grad, &mut self.square, |g, s| {
             g.iter().zip(s).for_each(|(g, s)| *s = b2 * *s + (1.0 - b2) * g * g);
         });
@@ -42,8 +42,9 @@ impl Optimizer for Adam {
             }
         });
         linalg::zip_ref(grad, &self.square, |g, s| {
-            g.iter_mut().zip(s).for_each(|(g, s)| *g *= rate / ((s / c2).sqrt() + epsilon));
+            g.iter_mut().zip(s).for_each(|(g, s)| *g /= c1 * ((s / c2).sqrt() + epsilon));
         });
+        at.learning_rate
     }
     fn check(&self, _: u64) -> Result<()> {
         check_decay("Adam's decay of the mean", self.beta1)?;

@@ -27,10 +27,11 @@ pub struct At {
 
 /// Turns gradients into steps.
 pub trait Optimizer: Resume {
-    /// Replaces the gradient by the step that the trainer will subtract from the parameters.
+    /// Replaces the gradient by a direction, and returns how far to go: the trainer subtracts so many times the direction
+    /// from the parameters.
     ///
     /// The optimiser never sees the parameters, so that a step can be checked before it is taken.
-    fn direct(&mut self, grad: &mut Params, at: At);
+    fn direct(&mut self, grad: &mut Params, at: At) -> f32;
     /// Whether its settings make sense in a run of so many updates.
     ///
     /// # Errors
@@ -38,8 +39,8 @@ pub trait Optimizer: Resume {
     fn check(&self, steps: u64) -> Result<()>;
 }
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
-    fn direct(&mut self, grad: &mut Params, at: At) {
-        (**self).direct(grad, at);
+    fn direct(&mut self, grad: &mut Params, at: At) -> f32 {
+        (**self).direct(grad, at)
     }
     fn check(&self, steps: u64) -> Result<()> {
         (**self).check(steps)

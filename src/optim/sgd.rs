@@ -26,19 +26,20 @@ impl Default for Sgd {
     }
 }
 impl Optimizer for Sgd {
-    fn direct(&mut self, grad: &mut Params, at: At) {
-        let (rate, momentum) = (at.learning_rate, self.momentum.at(at.step));
-        let grad = grad.as_mut_slice();
+    fn direct(&mut self, grad: &mut Params, at: At) -> f32 {
+        let momentum = self.momentum.at(at.step);
         if self.velocity.is_empty() && momentum == 0.0 {
-            return linalg::for_each(grad, |g| *g *= rate);
+            return at.learning_rate;
         }
+        let grad = grad.as_mut_slice();
         self.velocity.resize(grad.len(), 0.0);
         linalg::zip2(grad, &mut self.velocity, |g, v| {
             for (g, v) in g.iter_mut().zip(v) {
                 *v = momentum * *v + *g;
-                *g = rate * *v;
+                *g = *v;
             }
         });
+        at.learning_rate
     }
     fn check(&self, steps: u64) -> Result<()> {
         [0, steps].into_iter().try_for_each(|step| check_decay("the momentum", self.momentum.at(step)))

@@ -51,8 +51,9 @@ impl Chains {
         if v.nrows() != d {
             return Err(Error::shape("rows of samples", d, v.nrows()));
         }
-        let mut chains = Self::zeros(model, v.ncols(), seed);
-        chains.states.x_mut().rows_mut(0, d).copy_from(&v);
+        let mut chains = Self::new(Mat::zeros(0, 0), seed);
+        chains.streams.cover(v.ncols());
+        chains.states.clamp(model.n_rows(), v);
         Ok(chains)
     }
     /// Chains drawn from the base-rate model with these fields, one a row: exact samples of it.
@@ -71,10 +72,11 @@ impl Chains {
         });
         chains
     }
-    /// Puts the chains where `states` are, with what is known about them; nothing is frozen, and the streams run on.
-    pub fn restart(&mut self, states: &States) {
+    /// Puts the chains where these states of `model` are, with what is known about them; nothing is frozen, and the streams
+    /// run on.
+    pub fn restart<M: Energy + ?Sized>(&mut self, model: &M, states: &States) {
         self.streams.cover(states.ncols());
-        self.states.copy_from(states);
+        self.states.copy_from(model, states);
     }
     /// Moves every chain, slab by slab in parallel.
     ///

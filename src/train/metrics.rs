@@ -88,10 +88,14 @@ impl<M: Learn + ?Sized> Metric<M> for UpdateRatio {
         "update_ratio"
     }
     fn measure(&mut self, progress: &Progress<'_, M>) -> Result<f64> {
-        let norm = |p: &crate::Params| {
-            let weights = p.slots().iter().filter(|s| s.role.is_weights()).map(|s| &p.as_slice()[s.range()]);
-            weights.map(|w| crate::linalg::dot(w, w)).sum::<f64>().sqrt()
-        };
-        Ok(norm(progress.update) / norm(progress.model.params()))
+        let (before, after) = (progress.before.as_slice(), progress.model.params());
+        let (mut step, mut size) = (0.0, 0.0);
+        for slot in after.slots().iter().filter(|s| s.role.is_weights()) {
+            for (a, b) in after.as_slice()[slot.range()].iter().zip(&before[slot.range()]) {
+                step += (*a as f64 - *b as f64).powi(2);
+                size += (*a as f64).powi(2);
+            }
+        }
+        Ok((step / size).sqrt())
     }
 }

@@ -20,7 +20,7 @@ pub use bar::ProgressBar;
 use crate::data::{Batches, Samples, in_chunks};
 use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
 use crate::rng::derive;
-use crate::{Batch, Error, Params, Result, Train, linalg};
+use crate::{Batch, Block, Error, Params, Result, Train, linalg};
 use std::ops::ControlFlow;
 
 /// Settings of a run.
@@ -104,7 +104,7 @@ impl Fit {
                 done: run.step,
                 steps,
                 per_epoch,
-                update: &grad,
+                before: &grad,
                 report,
                 learning_rate: at.learning_rate,
             };
@@ -114,7 +114,7 @@ impl Fit {
         }
         Ok(())
     }
-    /// Gradient → penalties → step, checked before it is taken.
+    /// Gradient → penalties → step, checked before it is taken; `grad` ends as the parameters before it.
     fn step<M: Train + ?Sized>(
         &self,
         model: &mut M,
@@ -126,14 +126,12 @@ impl Fit {
         if let Some(limit) = self.clip_norm {
             clip_norm(grad, limit);
         }
-        optimizer.direct(grad, at);
-        if let Some(index) = linalg::first_non_finite_difference(model.params().as_slice(), grad.as_slice()) {
+        let far = optimizer.direct(grad, at);
+        if let Some(index) = linalg::step_from(model.params().as_slice(), far, grad.as_mut_slice()) {
             return Err(Error::NonFinite { step: at.step, slot: grad.slot_of(index).name.clone() });
         }
         model.update(&mut |params| {
-            linalg::zip_ref(params.as_mut_slice(), grad.as_slice(), |p, g| {
-                p.iter_mut().zip(g).for_each(|(p, g)| *p -= g);
-            });
+            params.exchange(grad);
             if let Some(limit) = self.max_norm {
                 max_norm(params, limit);
             }
@@ -166,18 +164,21 @@ pub fn check_data<M: crate::Learn + ?Sized>(model: &M, data: &dyn Samples) -> Re
     if data.n_rows() != d {
         return Err(Error::shape("rows of the data", format!("{d} visible units"), data.n_rows()));
     }
+    let blocks = || model.blocks().iter().filter(|b| b.rows.end <= d);
     in_chunks(data, |first, x| {
-        for block in model.blocks().iter().filter(|b| b.rows.end <= d) {
+        let within = |values: &[f32], block: &Block| {
             let range = block.unit.range();
-            for j in 0..x.ncols() {
-                let values = &linalg::col(&x, j)[block.rows.clone()];
-                if let Some(i) = values.iter().position(|v| !range.contains(v)) {
-                    let what = format!("unit {} of sample {}", block.rows.start + i, first + j);
-                    let expected = format!("within {range:?} for {} units", block.unit.name());
-                    return Err(Error::value(what, expected, values[i]));
-                }
-            }
-        }
-        Ok(())
+            // All of a column, without a branch, so that it vectorises.
+            values.iter().fold(true, |all, v| all & (v >= range.start()) & (v <= range.end()))
+        };
+        let fits = |j: usize| blocks().all(|b| within(&linalg::col(&x, j)[b.rows.clone()], b));
+        let Some(j) = linalg::first(x.ncols(), |j| !fits(j)) else { return Ok(()) };
+        let wrong = |b: &Block| {
+            let (range, values) = (b.unit.range(), &linalg::col(&x, j)[b.rows.clone()]);
+            let i = values.iter().position(|v| !range.contains(v))?;
+            let what = format!("unit {} of sample {}", b.rows.start + i, first + j);
+            Some(Error::value(what, format!("within {range:?} for {} units", b.unit.name()), values[i]))
+        };
+        blocks().find_map(wrong).map_or(Ok(()), Err)
     })
 }

@@ -16,8 +16,8 @@ pub struct Progress<'a, M: ?Sized> {
     pub steps: u64,
     /// Updates of an epoch.
     pub per_epoch: u64,
-    /// What was subtracted from the parameters.
-    pub update: &'a Params,
+    /// The parameters before the update.
+    pub before: &'a Params,
     /// What the objective said.
     pub report: Report,
     /// The learning rate.

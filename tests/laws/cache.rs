@@ -40,14 +40,14 @@ fn happen(what: usize, chains: &mut Chains, rbm: &mut Rbm, rng: &mut Xoshiro256P
         7 => {
             let mut other = States::new(cases::probes(rbm, columns));
             other.field(rbm, Rbm::HIDDEN);
-            chains.restart(&other);
+            chains.restart(rbm, &other);
         }
         8 => chains.states.freeze(Mask::from_fn(rows, columns, |i, j| (i + j) % 3 == 0)).unwrap(),
         9 => chains.states.thaw(),
         10 => chains.states.reshape(rows, columns).fill(1.0),
         _ => {
             let grown = cases::probes(rbm, [5, 40, 70][rng.random_range(0..3)]);
-            chains.restart(&States::new(grown));
+            chains.restart(rbm, &States::new(grown));
         }
     }
     [

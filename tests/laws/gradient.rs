@@ -46,6 +46,40 @@ fn the_data_phase_is_the_derivative_of_the_free_energy() {
         compare(&rbm, &grad, &expected, 10.0, "grad_params of the collapsed model");
     }
 }
+/// What was in the gradient is gone, the two phases may have different weights and numbers of states, and a state of weight
+/// zero is absent.
+#[test]
+fn the_contrast_is_the_difference_of_two_free_energies() {
+    for rbm in cases::all() {
+        let (oracle, d) = (Oracle::of(&rbm), rbm.n_visible());
+        let probes = cases::probes(&rbm, 20);
+        let (data, mut model) = (probes.columns(0, 13).clone_owned(), probes.columns(13, 7).clone_owned());
+        let (v, u) = (data.rows(0, d).clone_owned(), model.rows(0, d).clone_owned());
+        for absent in [false, true] {
+            let mut down: Vec<f32> = weights(7).iter().map(|w| -w).collect();
+            if absent {
+                down[3] = 0.0;
+                model.column_mut(3).fill(f32::NAN);
+            }
+            let free = |o: &Oracle, v: &[f64]| o.free_energy(Side::Hidden, v);
+            let on_data = |o: &_| weighted(&v, &weights(13), |v| free(o, v));
+            let expected = oracle.derivative(|o| on_data(o) + weighted(&u, &down, |u| free(o, u)));
+            let (mut grad, mut seen) = (rbm.params().zeros_like(), vec![]);
+            grad.as_mut_slice().fill(f32::NAN);
+            let mut between = |grad: &Params| seen.extend([1, 2].map(|bias| grad.slice(bias).to_vec()));
+            let (mut data, mut model) = (States::new(data.clone()), States::new(model.clone()));
+            let up = weights(13);
+            rbm.grad_contrast((&mut data, &up), (&mut model, &down), &mut grad, &mut between);
+            compare(&rbm, &grad, &expected, 10.0, "grad_contrast");
+            let alone = oracle.derivative(on_data);
+            let biases = [1, 2].map(|bias| rbm.params().slots()[bias].range());
+            for (k, (got, expected)) in seen.concat().iter().zip(&alone[biases[0].start..biases[1].end]).enumerate() {
+                assert!((*got as f64 - expected).abs() < 1e-4 * expected.abs().max(1.0), "bias {k} between the phases");
+            }
+            assert_eq!(seen.len(), 2);
+        }
+    }
+}
 #[test]
 fn the_model_phase_is_the_derivative_of_the_log_partition_and_leaves_states_alone() {
     for rbm in cases::all().into_iter().filter(|m| Oracle::of(m).visible.values().is_some()) {

@@ -1,0 +1,260 @@
+//! Times training, sampling and annealing through the interface that everybody uses, and says what the work led to.
+//!
+//! ```text
+//! cargo run --release --example throughput -- --which rbm
+//! ```
+//!
+//! One JSON line a case: `median_s` is the time of the whole case (an epoch of 60,000 images, 1,000 sweeps of 1,000
+//! chains, 14,500 temperatures of 100 runs), whatever part of it was timed. On two cores of an AMD EPYC (Zen 4), an epoch of
+//! CD-1 with 500 hidden units takes about 0.7 s; README.md has a table beside other programs.
+//!
+//! Bernoulli units, plain gradients, no momentum, learning rate 0.05, MNIST from intensity 128 on. Weights start normal with
+//! deviation 0.01 (`rbm`) or are normal with deviation 0.05 (`gibbs`, `ais`; half of all units are then on), biases are
+//! zero; `--model` takes a trained machine instead. A repeat goes on where the one before it stopped.
+
+mod common;
+
+use clap::{Parser, ValueEnum};
+use common::{Common, say};
+use harmonium::data::{Pixels, Samples, threshold};
+use harmonium::eval::{Ais, ais, reconstruction_error};
+use harmonium::io::load_rbm;
+use harmonium::models::Rbm;
+use harmonium::objectives::{Contrastive, Objective};
+use harmonium::optim::{Schedule, Sgd};
+use harmonium::rng::{ChainRng, derive};
+use harmonium::samplers::BlockGibbs;
+use harmonium::train::{Fit, Progress, Run};
+use harmonium::units::Bernoulli;
+use harmonium::{Chains, Error, Mat, Result, Train, base_rate::base_rate};
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+use serde_json::json;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+const VISIBLE: usize = 784;
+const LEARNING_RATE: f32 = 0.05;
+
+/// Times training, sampling and annealing through the interface that everybody uses.
+#[derive(Parser, Clone, Debug)]
+struct Settings {
+    #[command(flatten)]
+    common: Common,
+    /// What is timed
+    #[arg(long, value_enum, default_value_t = Which::Rbm)]
+    which: Which,
+    /// Only cases whose name contains this
+    #[arg(long, value_name = "NAME", default_value = "")]
+    case: String,
+    /// Time this part of the work, and scale the result
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = share)]
+    scale: f64,
+    /// Repeats after a first one that is not counted
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = common::at_least_one())]
+    reps: usize,
+    /// A model file to sample from or to anneal to, instead of random weights
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// A smoke run: a hundredth of the work, two repeats
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// Epochs of CD and PCD on MNIST
+    Rbm,
+    /// Block Gibbs sampling
+    Gibbs,
+    /// Annealed importance sampling
+    Ais,
+}
+
+fn share(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(f) if f > 0.0 && f <= 1.0 => Ok(f),
+        _ => Err("not a number above 0 and at most 1".into()),
+    }
+}
+
+/// One case of training.
+struct Training {
+    name: &'static str,
+    hidden: usize,
+    batch: usize,
+    sweeps: usize,
+    /// Persistent chains; none for chains that start at the data.
+    chains: Option<usize>,
+}
+
+const TRAININGS: [Training; 5] = [
+    Training { name: "cd1_h500_b100", hidden: 500, batch: 100, sweeps: 1, chains: None },
+    Training { name: "pcd1_c100_h500_b100", hidden: 500, batch: 100, sweeps: 1, chains: Some(100) },
+    Training { name: "pcd1_c500_h500_b100", hidden: 500, batch: 100, sweeps: 1, chains: Some(500) },
+    Training { name: "cd10_h500_b100", hidden: 500, batch: 100, sweeps: 10, chains: None },
+    Training { name: "cd1_h2000_b500", hidden: 2000, batch: 500, sweeps: 1, chains: None },
+];
+
+fn main() -> ExitCode {
+    let mut settings = Settings::parse();
+    if settings.quick {
+        settings = Settings { scale: 0.01, reps: 2, ..settings };
+    }
+    common::run(settings.common.threads, || measure(&settings))
+}
+
+fn measure(s: &Settings) -> Result<()> {
+    match s.which {
+        Which::Rbm => {
+            let data = threshold(&s.common.load()?.train.images);
+            let cases = TRAININGS.iter().filter(|t| t.name.contains(&s.case));
+            cases.into_iter().try_for_each(|t| training(s, t, &data))
+        }
+        Which::Gibbs => gibbs(s, "gibbs_784x500_c1000_s1000"),
+        Which::Ais => annealing(s, "ais_784x500_c100_t14500"),
+    }
+}
+
+/// Epochs of one machine, trained further from repeat to repeat.
+fn training(s: &Settings, t: &Training, data: &Pixels) -> Result<()> {
+    if data.n_rows() != VISIBLE {
+        return Err(Error::shape("pixels of an image", VISIBLE, data.n_rows()));
+    }
+    let mut rbm = random(t.hidden, Rbm::INITIAL_DEVIATION, s.common.seed);
+    let mut objective: Box<dyn Objective<Rbm>> = match t.chains {
+        None => Box::new(Contrastive::cd(t.sweeps, s.common.seed).plain()),
+        Some(n) => Box::new(Contrastive::pcd(t.sweeps, Chains::new(coins(&rbm, n, s.common.seed), 1)).plain()),
+    };
+    let whole = data.n_samples() / t.batch;
+    let updates = ((s.scale * whole as f64) as u64).max(1);
+    let fit = Fit {
+        epochs: u64::MAX,
+        batch: t.batch,
+        learning_rate: Schedule::Constant(LEARNING_RATE),
+        seed: s.common.seed,
+        ..Fit::default()
+    };
+    let (mut optimizer, mut last) = (Sgd::default(), updates);
+    let mut monitor = |p: &Progress<'_, Rbm>| match p.done < last {
+        true => ControlFlow::Continue(()),
+        false => {
+            last += updates;
+            ControlFlow::Break(())
+        }
+    };
+    let mut run = Run::new(&mut rbm, &mut objective, &mut optimizer, &mut monitor);
+    let times = timed(s.reps, || fit.run(&mut run, data))?;
+    let error =
+        reconstruction_error(&rbm, harmonium::data::slice(data, 0..1000.min(data.n_samples()))?.to_mat().as_view())?;
+    let said = json!({ "reconstruction_error": error, "weights": "trained from normal ones of deviation 0.01" });
+    report(s, t.name, &times, ("samples/s", data.n_samples() as f64), updates as f64 / whole as f64, said)
+}
+
+/// Sweeps of a thousand chains.
+fn gibbs(s: &Settings, name: &str) -> Result<()> {
+    const SWEEPS: f64 = 1000.0;
+    if !name.contains(&s.case) {
+        return Ok(());
+    }
+    let (rbm, weights) = machine(s)?;
+    let sweeps = ((s.scale * SWEEPS) as usize).max(1);
+    let mut chains = Chains::new(coins(&rbm, 1000, s.common.seed), s.common.seed);
+    let times = timed(s.reps, || {
+        chains.advance(&BlockGibbs::new(sweeps), &rbm);
+        Ok(())
+    })?;
+    let on = |rows: std::ops::Range<usize>| chains.states.x().rows_range(rows).mean();
+    let (v, h) = (on(0..rbm.n_visible()), on(rbm.n_visible()..rbm.n_visible() + rbm.n_hidden()));
+    let said = json!({ "visible_on": v, "hidden_on": h, "weights": weights });
+    report(s, name, &times, ("chain-sweeps/s", 1000.0 * SWEEPS), sweeps as f64 / SWEEPS, said)
+}
+
+/// Temperatures of a hundred runs.
+fn annealing(s: &Settings, name: &str) -> Result<()> {
+    const TEMPERATURES: f64 = 14_500.0;
+    if !name.contains(&s.case) {
+        return Ok(());
+    }
+    let (rbm, weights) = machine(s)?;
+    let n = ((s.scale * TEMPERATURES) as usize).max(2);
+    let base = match &s.model {
+        None => base_rate(&rbm, &[], 0.0)?, // uniform, as the machine itself nearly is
+        Some(_) => base_rate(&rbm, threshold(&s.common.load()?.train.images).to_mat().column_mean().as_slice(), 0.05)?,
+    };
+    let (mut seed, mut values) = (s.common.seed, vec![]);
+    let times = timed(s.reps, || {
+        seed += 1;
+        values.push(ais(&rbm, &base, &Ais { betas: Ais::linear(n), runs: 100, seed })?.value);
+        Ok(())
+    })?;
+    let said = json!({ "log_z": values, "weights": weights });
+    report(s, name, &times, ("temps/s", TEMPERATURES), n as f64 / TEMPERATURES, said)
+}
+
+/// The machine to sample, and what its weights are.
+fn machine(s: &Settings) -> Result<(Rbm, String)> {
+    Ok(match &s.model {
+        Some(path) => (load_rbm(path)?.0, path.display().to_string()),
+        None => (random(500, 0.05, s.common.seed), "normal, deviation 0.05".into()),
+    })
+}
+
+/// A machine with normal weights and no biases.
+fn random(hidden: usize, deviation: f32, seed: u64) -> Rbm {
+    let mut rbm = Rbm::new((VISIBLE, Bernoulli), (hidden, Bernoulli));
+    let mut rng = ChainRng::new(derive(seed, "weights"));
+    rbm.update(&mut |p| {
+        let normal =
+            |w: &mut f32| *w = deviation * <StandardNormal as Distribution<f32>>::sample(&StandardNormal, &mut rng);
+        p.slice_mut(0).iter_mut().for_each(normal);
+    });
+    rbm
+}
+
+/// States with visible units on or off by fair coins.
+fn coins(rbm: &Rbm, columns: usize, seed: u64) -> Mat {
+    let mut rng = ChainRng::new(derive(seed, "coins"));
+    let d = rbm.n_visible();
+    Mat::from_fn(d + rbm.n_hidden(), columns, |i, _| (i < d && rng.random::<bool>()) as u8 as f32)
+}
+
+/// Seconds of some calls of `f`, after one that is not counted.
+fn timed(reps: usize, mut f: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    f()?;
+    let one = |_| {
+        let began = Instant::now();
+        f().map(|()| began.elapsed().as_secs_f64())
+    };
+    (0..reps).map(one).collect()
+}
+
+/// Prints a case, its times scaled to the whole of its work.
+fn report(
+    s: &Settings,
+    case: &str,
+    times: &[f64],
+    (unit, amount): (&str, f64),
+    part: f64,
+    mut said: serde_json::Value,
+) -> Result<()> {
+    let mut whole: Vec<f64> = times.iter().map(|t| t / part).collect();
+    let round = |t: f64| (t * 1e6).round() / 1e6;
+    let in_order: Vec<f64> = whole.iter().copied().map(round).collect();
+    whole.sort_by(f64::total_cmp);
+    let median = (whole[whole.len() / 2] + whole[(whole.len() - 1) / 2]) / 2.0;
+    let which = s.which.to_possible_value().map_or_else(String::new, |v| v.get_name().into());
+    let line = json!({
+        "which": which, "peer": "harmonium", "case": case, "threads": rayon::current_num_threads(),
+        "median_s": round(median), "throughput": round(amount / median), "unit": unit,
+        "measured_fraction": round(part), "times_s": in_order, "seed": s.common.seed,
+    });
+    let mut line = line;
+    if let (Some(line), Some(said)) = (line.as_object_mut(), said.as_object_mut()) {
+        line.append(said);
+    }
+    say(line);
+    Ok(())
+}
