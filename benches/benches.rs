@@ -7,7 +7,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use harmonium::eval::{Ais, ais};
-use harmonium::linalg::{self, Level, Padded};
+use harmonium::linalg::{self, Level, Outer, Working};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{At, Optimizer, Sgd};
@@ -16,6 +16,7 @@ use harmonium::samplers::BlockGibbs;
 use harmonium::units::Bernoulli;
 use harmonium::{Batch, Chains, Learn, Mat, Train};
 use rand::RngExt;
+use rayon::ThreadPoolBuilder;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -39,28 +40,36 @@ fn rbm() -> Rbm {
 fn products(c: &mut Criterion) {
     let mut group = c.benchmark_group("product");
     group.throughput(Throughput::Elements((VISIBLE * HIDDEN * COLUMNS) as u64));
-    let unpadded = Mat::from_fn(HIDDEN, VISIBLE, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.01);
-    let mut w = Padded::default();
-    w.copy_from(unpadded.as_view());
+    let w = Mat::from_fn(HIDDEN, VISIBLE, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.01);
+    let mut working = Working::default();
+    working.copy_from(w.as_view());
     let size = format!("{VISIBLE}x{HIDDEN}x{COLUMNS}");
-    let mut out = Mat::zeros(HIDDEN, COLUMNS);
-    for density in [0.13, 0.3, 0.5] {
-        let x = bits(VISIBLE, COLUMNS, density);
-        group.bench_function(BenchmarkId::new(format!("routed, {density} on"), &size), |b| {
-            b.iter(|| linalg::add_product(w.view(), x.as_view(), out.as_view_mut()));
-        });
+    let one = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let mut routed = |name: String, x: &Mat| {
+        let mut out = Mat::zeros(HIDDEN, COLUMNS);
+        let mut product = || working.plain().add_to(0..HIDDEN, x.as_view(), out.as_view_mut());
+        group.bench_function(BenchmarkId::new(name, &size), |b| one.install(|| b.iter(&mut product)));
+    };
+    for density in [0.13, 0.2, 0.3, 0.5] {
+        routed(format!("bits, {density} on"), &bits(VISIBLE, COLUMNS, density));
     }
-    let x = bits(VISIBLE, COLUMNS, 0.13);
-    group.bench_function(BenchmarkId::new("routed, 0.13 on, unpadded", &size), |b| {
-        b.iter(|| linalg::add_product(unpadded.as_view(), x.as_view(), out.as_view_mut()));
-    });
+    routed("spins".into(), &bits(VISIBLE, COLUMNS, 0.5).map(|x| 2.0 * x - 1.0));
+    routed("numbers, 0.3 not zero".into(), &bits(VISIBLE, COLUMNS, 0.3).map(|x| 0.5 * x));
+    let (x, mut out) = (bits(VISIBLE, COLUMNS, 0.5), Mat::zeros(HIDDEN, COLUMNS));
     group.bench_function(BenchmarkId::new("dense", &size), |b| {
-        b.iter(|| linalg::gemm(1.0, w.view(), x.as_view(), 1.0, out.as_view_mut()));
+        one.install(|| b.iter(|| linalg::gemm(1.0, w.as_view(), x.as_view(), 1.0, out.as_view_mut())));
     });
-    let (h, weights) = (bits(HIDDEN, COLUMNS, 0.5), vec![1.0; COLUMNS]);
+    let (h, x, weights) = (bits(HIDDEN, COLUMNS, 0.5), bits(VISIBLE, COLUMNS, 0.13), vec![1.0; COLUMNS]);
     let mut grad = vec![0.0; HIDDEN * VISIBLE];
-    group.bench_function(BenchmarkId::new("outer, 0.13 on, all threads", &size), |b| {
-        b.iter(|| linalg::add_outer(-0.01, h.as_view(), x.as_view(), &weights, &mut grad));
+    group.bench_function(BenchmarkId::new("outer, 0.13 on", &size), |b| {
+        one.install(|| b.iter(|| linalg::add_outer(-0.01, h.as_view(), x.as_view(), &weights, &mut grad)));
+    });
+    group.bench_function(BenchmarkId::new("two outers, 0.13 on, all threads", &size), |b| {
+        let outer = |scale| Outer { scale, a: h.as_view(), x: x.as_view(), weights: &weights };
+        b.iter(|| linalg::set_outers([outer(0.01), outer(-0.01)], &mut grad));
+    });
+    group.bench_function(BenchmarkId::new("working copies, all threads", &size), |b| {
+        b.iter(|| working.copy_from(w.as_view()));
     });
     group.finish();
 }
@@ -112,16 +121,13 @@ fn updates(c: &mut Criterion) {
         group.bench_function(format!("{name} {VISIBLE}x{HIDDEN}x{COLUMNS}"), |b| {
             b.iter(|| {
                 objective.gradient(&rbm, &batch, &mut grad).expect("chains of this model");
-                sgd.direct(&mut grad, At { step: 0, learning_rate: 1e-6 });
-                rbm.update(&mut |p| linalg::zip_ref(p.as_mut_slice(), grad.as_slice(), subtract));
+                let far = sgd.direct(&mut grad, At { step: 0, learning_rate: 1e-6 });
+                linalg::step_from(rbm.params().as_slice(), far, grad.as_mut_slice());
+                rbm.update(&mut |p| p.exchange(&mut grad));
             });
         });
     }
     group.finish();
-}
-
-fn subtract(p: &mut [f32], g: &[f32]) {
-    p.iter_mut().zip(g).for_each(|(p, g)| *p -= g);
 }
 
 fn annealing(c: &mut Criterion) {

@@ -252,7 +252,7 @@ fn notes(s: &Settings) -> BTreeMap<String, String> {
 /// Filters, and the evolution of fresh chains.
 fn draw(rbm: &Rbm, base: &[f32], images: &Images, seed: u64, out: &Path) -> Result<()> {
     let (height, width) = (images.height, images.width);
-    let filters = rbm.filters();
+    let filters = rbm.weights().transpose();
     let shown = filters.columns(0, filters.ncols().min(100));
     let grid = Grid { columns: 10, ..Grid::default() };
     save_png(&grid.tile(shown, height, width, Shade::Symmetric)?, &out.join("filters.png"))?;

@@ -5,7 +5,8 @@
 
 use super::bits::{Bits, Values};
 use super::gemm::gemm;
-use super::lists::Lists;
+use super::lists::{HEIGHT, Lists};
+use super::panels::Panels;
 use super::simd::Level;
 use super::tables::Patterns;
 use crate::rng::GROUP;
@@ -26,23 +27,65 @@ thread_local! {
     static SCRATCH: Cell<Routed> = Cell::new(Routed::default());
 }
 
-/// `out += w x`.
-///
-/// The route is chosen for each group of columns that share a random stream, never for all: otherwise the bits would depend
-/// on how the columns were cut. Threads that have nothing to do take some of the rows.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn add_product(w: MatRef<'_>, x: MatRef<'_>, mut out: MatMut<'_>) {
-    assert_eq!((w.nrows(), x.ncols()), out.shape(), "shape of the product");
-    assert_eq!(w.ncols(), x.nrows(), "inner dimensions");
-    let mut routed = SCRATCH.take();
-    routed.sort(Level::best(), x);
-    for run in &routed.dense {
-        gemm(1.0, w, x.columns_range(run.clone()), 1.0, out.columns_range_mut(run.clone()));
+/// Working copies of a matrix for products with states: it and its transpose in panels.
+#[derive(Clone, Debug, Default)]
+pub struct Working {
+    plain: Panels<HEIGHT>,
+    transposed: Panels<HEIGHT>,
+}
+
+impl Working {
+    /// Copies of a matrix of zeros.
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        Self { plain: Panels::zeros(rows, columns), transposed: Panels::zeros(columns, rows) }
     }
-    routed.add_by_rows(Level::best(), w, out);
-    SCRATCH.set(routed);
+    /// Copies of `w`, made in parallel.
+    pub fn copy_from(&mut self, w: MatRef<'_>) {
+        self.plain.copy_from(w);
+        self.transposed.transpose_from(w);
+    }
+    /// The matrix as a left factor.
+    pub fn plain(&self) -> Factor<'_> {
+        Factor { plain: &self.plain, transposed: &self.transposed }
+    }
+    /// Its transpose as a left factor.
+    pub fn transposed(&self) -> Factor<'_> {
+        Factor { plain: &self.transposed, transposed: &self.plain }
+    }
+}
+
+/// The left factor of a product: `w` and its transpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Factor<'a> {
+    plain: &'a Panels<HEIGHT>,
+    transposed: &'a Panels<HEIGHT>,
+}
+
+impl Factor<'_> {
+    /// `out += w x`, for some rows of `w`.
+    ///
+    /// The route is chosen for each group of columns that share a random stream, never for all: otherwise the bits would
+    /// depend on how the columns were cut. Threads that have nothing to do take some of the rows.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn add_to(&self, rows: Range<usize>, x: MatRef<'_>, mut out: MatMut<'_>) {
+        assert!(rows.len() == out.nrows() && x.ncols() == out.ncols(), "shape of the product");
+        assert_eq!(self.plain.shape().1, x.nrows(), "inner dimensions");
+        let mut routed = SCRATCH.take();
+        routed.sort(Level::best(), x);
+        for run in &routed.dense {
+            let (x, mut out) = (x.columns_range(run.clone()), out.columns_range_mut(run.clone()));
+            for (p, part) in Panels::<HEIGHT>::touched(rows.clone()) {
+                let at = p * HEIGHT + part.start - rows.start;
+                let panel = MatRef::from_slice(self.plain.panel(p), HEIGHT, self.plain.shape().1);
+                let out = out.rows_range_mut(at..at + part.len());
+                gemm(1.0, panel.rows_range(part), x, 1.0, out);
+            }
+        }
+        routed.add_by_rows(Level::best(), self, rows, out);
+        SCRATCH.set(routed);
+    }
 }
 
 /// The columns of a factor, sorted by route.
@@ -73,8 +116,8 @@ impl Routed {
         let (entries, n) = x.shape();
         self.bits.of(level, x);
         self.lists.clear(entries.div_ceil(super::bits::WORD));
-        self.zero_one.clear(entries, 0.0);
-        self.spin.clear(entries, -1.0);
+        self.zero_one.clear(entries, n, 0.0);
+        self.spin.clear(entries, n, -1.0);
         for columns in [&mut self.listed, &mut self.zeros_ones, &mut self.spins] {
             columns.clear();
         }
@@ -120,18 +163,17 @@ impl Routed {
         }
     }
     /// The lists and the tables, in parallel over rows if a thread is free: no bit depends on it.
-    fn add_by_rows(&self, level: Level, w: MatRef<'_>, mut out: MatMut<'_>) {
-        let rows = out.nrows();
-        if rows >= 2 * ROWS {
-            let top = rows.div_ceil(2 * ROWS) * ROWS;
-            let (upper, lower) = out.rows_range_pair_mut(..top, top..);
-            let (w_upper, w_lower) = w.rows_range_pair(..top, top..);
-            rayon::join(|| self.add_by_rows(level, w_upper, upper), || self.add_by_rows(level, w_lower, lower));
+    fn add_by_rows(&self, level: Level, w: &Factor<'_>, rows: Range<usize>, mut out: MatMut<'_>) {
+        if rows.len() >= 2 * ROWS {
+            let middle = rows.start + rows.len().div_ceil(2 * ROWS) * ROWS;
+            let (upper, lower) = out.rows_range_pair_mut(..middle - rows.start, middle - rows.start..);
+            let (above, below) = (rows.start..middle, middle..rows.end);
+            rayon::join(|| self.add_by_rows(level, w, above, upper), || self.add_by_rows(level, w, below, lower));
             return;
         }
-        self.lists.add_to(level, w, &self.listed, out.as_view_mut());
-        self.zero_one.add_to(level, w, &self.zeros_ones, out.as_view_mut());
-        self.spin.add_to(level, w, &self.spins, out);
+        self.lists.add_to(level, (w.plain, rows.clone()), &self.listed, out.as_view_mut());
+        self.zero_one.add_to(level, (w.transposed, rows.clone()), &self.zeros_ones, out.as_view_mut());
+        self.spin.add_to(level, (w.transposed, rows), &self.spins, out);
     }
 }
 
@@ -166,9 +208,19 @@ mod tests {
         for (m, k, n) in [(500, 784, 100), (64, 30, 1), (65, 31, 2), (1, 1, 3), (3, 200, 5), (85, 63, 65)] {
             for (density, binary) in [(0.0, true), (0.13, true), (0.3, false), (0.9, true)] {
                 let (w, x) = (dense(m, k), sparse(k, n, density, binary));
-                let mut out = Mat::from_element(m, n, 0.25);
-                add_product(w.as_view(), x.as_view(), out.as_view_mut());
-                agree(&out, &product(&w, &x, |_| 1.0).add_scalar(0.25));
+                let (mut working, turned) = (Working::default(), w.transpose());
+                working.copy_from(w.as_view());
+                let expected = product(&w, &x, |_| 1.0).add_scalar(0.25);
+                for rows in [0..m, m / 3..m] {
+                    let mut out = Mat::from_element(rows.len(), n, 0.25);
+                    working.plain().add_to(rows.clone(), x.as_view(), out.as_view_mut());
+                    agree(&out, &expected.rows_range(rows.clone()).into_owned());
+                    let mut other = Working::default();
+                    other.copy_from(turned.as_view());
+                    let mut out = Mat::from_element(rows.len(), n, 0.25);
+                    other.transposed().add_to(rows.clone(), x.as_view(), out.as_view_mut());
+                    agree(&out, &expected.rows_range(rows).into_owned());
+                }
             }
         }
     }
@@ -177,13 +229,16 @@ mod tests {
         let w = dense(90, 50);
         let mut x = sparse(50, 40, 0.1, true);
         x.columns_mut(8, 8).fill(1.0); // a dense group between sparse ones
+        let mut working = Working::default();
+        working.copy_from(w.as_view());
+        let factor = working.plain();
         let mut whole = Mat::zeros(90, 40);
-        add_product(w.as_view(), x.as_view(), whole.as_view_mut());
+        factor.add_to(0..90, x.as_view(), whole.as_view_mut());
         for width in [8, 16, 24] {
             let mut cut = Mat::zeros(90, 40);
             for from in (0..40).step_by(width) {
                 let n = width.min(40 - from);
-                add_product(w.as_view(), x.columns(from, n), cut.columns_mut(from, n));
+                factor.add_to(0..90, x.columns(from, n), cut.columns_mut(from, n));
             }
             assert_eq!(cut, whole, "width {width}");
         }

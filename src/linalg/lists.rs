@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::bits::{SLACK, WORD, places};
+use super::panels::Panels;
 use super::simd::{Kernel, Level};
-use super::span;
-use crate::{MatMut, MatRef};
+use crate::MatMut;
 use std::ops::Range;
 
 /// Lists of column numbers, some with a factor for every entry.
@@ -33,10 +33,6 @@ impl Lists {
         self.weighted.clear();
         self.end = 0;
     }
-    /// A number that no entry of a list reaches.
-    pub(super) fn end(&self) -> usize {
-        self.end
-    }
     /// Adds the list of the bits that are set in `words`.
     pub(super) fn push(&mut self, level: Level, words: &[u64]) {
         let start = self.lengths.len() * self.room;
@@ -61,74 +57,111 @@ impl Lists {
         let range = k * self.room..k * self.room + self.lengths[k];
         List { index: &self.index[range.clone()], value: self.weighted[k].then(|| &self.value[range]) }
     }
-    /// Adds to the column `columns[k]` of `out` what list `k` says of the columns of `a`.
-    pub(super) fn add_to(&self, level: Level, a: MatRef<'_>, columns: &[usize], mut out: MatMut<'_>) {
-        #[cfg(target_arch = "x86_64")]
-        if level == Level::Avx512 {
-            return avx512::add_to(self, a, columns, out);
+    /// Adds to the column `columns[k]` of `out` what list `k` says of the columns of some rows of `a`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub(super) fn add_to(
+        &self,
+        level: Level,
+        (a, rows): (&Panels<HEIGHT>, Range<usize>),
+        columns: &[usize],
+        mut out: MatMut<'_>,
+    ) {
+        assert!(
+            rows.end <= a.shape().0 && rows.len() == out.nrows() && self.end <= a.shape().1,
+            "shape of the product"
+        );
+        assert!(
+            columns.len() == self.lengths.len() && columns.iter().all(|&j| j < out.ncols()),
+            "columns of the product"
+        );
+        let (first, apart) = (out.as_mut_ptr(), out.strides().1);
+        // Panels outside, columns inside: a panel of `a` stays in the cache.
+        for (p, part) in Panels::<HEIGHT>::touched(rows.clone()) {
+            let at = p * HEIGHT + part.start - rows.start;
+            let to = |k: usize| first.wrapping_add(columns[k] * apart + at);
+            // SAFETY: `out` is borrowed mutably, has the columns, and in them the rows that are touched.
+            unsafe { self.add_panel::<HEIGHT>(level, a.panel(p), part, true, to) }
         }
-        let rows = out.nrows();
-        let width = WIDTHS.into_iter().find(|&w| w <= rows).unwrap_or(1);
-        // Panels outside, columns inside: the rows of one panel of `a` stay in the cache. The last panel overlaps the one
-        // before it and writes its new rows alone.
-        for row in (0..rows).step_by(width) {
-            let panel = row.min(rows - width)..row.min(rows - width) + width;
-            level.run(Panel { lists: self, a, columns, new: row - panel.start, rows: panel, out: out.as_view_mut() });
+    }
+    /// Adds, for every list, what it says of the columns of some rows of a panel, or puts it there if not `keep`.
+    ///
+    /// # Panics
+    /// If a list names a column that is not in the panel, or there are no such rows.
+    ///
+    /// # Safety
+    /// For every list `k` there must be a value a row at `to(k)`, which nobody else reads or writes meanwhile.
+    #[inline]
+    pub(super) unsafe fn add_panel<const H: usize>(
+        &self,
+        level: Level,
+        panel: &[f32],
+        rows: Range<usize>,
+        keep: bool,
+        to: impl Fn(usize) -> *mut f32,
+    ) {
+        assert!(rows.start <= rows.end && rows.end <= H && self.end * H <= panel.len(), "rows and columns of a panel");
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                assert!(is_x86_feature_detected!("avx512f"), "this machine has no AVX-512");
+                // SAFETY: the feature was detected, the panel was checked, and the rest is the caller's.
+                unsafe {
+                    match H {
+                        64 => avx512::add_panel::<4>(self, panel, rows, keep, to),
+                        32 => avx512::add_panel::<2>(self, panel, rows, keep, to),
+                        _ => unreachable!("panels of 32 or 64 rows"),
+                    }
+                }
+            }
+            _ => {
+                for k in 0..self.lengths.len() {
+                    // SAFETY: the caller's.
+                    let to = unsafe { std::slice::from_raw_parts_mut(to(k), rows.len()) };
+                    for half in (rows.start / NARROW * NARROW..rows.end).step_by(NARROW) {
+                        let part = rows.start.max(half)..rows.end.min(half + NARROW);
+                        let to = &mut to[part.start - rows.start..part.end - rows.start];
+                        let (list, panel) = (self.get(k), &panel[half..]);
+                        level.run(Narrow { list, panel, apart: H, from: part.start - half, keep, to });
+                    }
+                }
+            }
         }
     }
 }
 
-/// Rows of a result that can be kept in registers while columns are added to them.
-const WIDTHS: [usize; 6] = [32, 16, 8, 4, 2, 1];
+/// Rows of the panels that are made for products with states.
+pub(super) const HEIGHT: usize = 64;
+/// Rows that are added up in registers, twice, where these are not of 512 bits.
+const NARROW: usize = 32;
 
-/// `out += Σ_k value_k a_k` for some rows of some columns of `out`.
-struct Panel<'a> {
-    lists: &'a Lists,
-    a: MatRef<'a>,
-    columns: &'a [usize],
-    rows: Range<usize>,
-    new: usize,
-    out: MatMut<'a>,
+/// `out += Σ_k value_k a_k` for some of the first rows of a panel.
+struct Narrow<'a> {
+    list: List<'a>,
+    panel: &'a [f32],
+    apart: usize,
+    from: usize,
+    keep: bool,
+    to: &'a mut [f32],
 }
-impl Kernel for Panel<'_> {
+impl Kernel for Narrow<'_> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        match self.rows.len() {
-            32 => self.wide::<32>(),
-            16 => self.wide::<16>(),
-            8 => self.wide::<8>(),
-            4 => self.wide::<4>(),
-            2 => self.wide::<2>(),
-            _ => self.wide::<1>(),
-        }
-    }
-}
-impl Panel<'_> {
-    #[inline(always)]
-    fn wide<const N: usize>(mut self) {
-        let (a, stride) = (span(&self.a), self.a.strides().1);
-        let a = &a[self.rows.start.min(a.len())..];
-        for (k, &j) in self.columns.iter().enumerate() {
-            let list = self.lists.get(k);
-            if list.index.is_empty() {
-                continue;
-            }
-            let column = |k: u32| chunk(a, k as usize * stride);
-            let sum = match list.value {
-                None => add_up::<N>(list.index, column),
-                Some(value) => weigh_up::<N>(list.index, value, column),
-            };
-            let out = &mut self.out.column_mut(j).data.into_slice_mut()[self.rows.clone()];
-            for (o, s) in out[self.new..].iter_mut().zip(&sum[self.new..]) {
-                *o += s;
-            }
+        let column = |k: u32| chunk(self.panel, k as usize * self.apart);
+        let sum = match self.list.value {
+            None => add_up::<NARROW>(self.list.index, column),
+            Some(value) => weigh_up::<NARROW>(self.list.index, value, column),
+        };
+        for (o, s) in self.to.iter_mut().zip(&sum[self.from..]) {
+            *o = if self.keep { *o } else { 0.0 } + s;
         }
     }
 }
 /// The sum of the columns `index`: two sums, of every other column, so that one addition need not wait for the last.
 #[inline(always)]
-pub(super) fn add_up<'a, const N: usize>(index: &[u32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
+fn add_up<'a, const N: usize>(index: &[u32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
     let (mut even, mut odd) = ([0f32; N], [0f32; N]);
     let pairs = index.chunks_exact(2);
     for &k in pairs.remainder() {
@@ -151,11 +184,7 @@ pub(super) fn add_up<'a, const N: usize>(index: &[u32], column: impl Fn(u32) -> 
 }
 /// The sum of the columns `index` times their values.
 #[inline(always)]
-pub(super) fn weigh_up<'a, const N: usize>(
-    index: &[u32],
-    value: &[f32],
-    column: impl Fn(u32) -> &'a [f32; N],
-) -> [f32; N] {
+fn weigh_up<'a, const N: usize>(index: &[u32], value: &[f32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
     let mut sum = [0f32; N];
     for (&k, &v) in index.iter().zip(value) {
         let a = column(k);
@@ -167,7 +196,7 @@ pub(super) fn weigh_up<'a, const N: usize>(
 }
 /// `N` values from `at` on.
 #[inline(always)]
-pub(super) fn chunk<const N: usize>(a: &[f32], at: usize) -> &[f32; N] {
+fn chunk<const N: usize>(a: &[f32], at: usize) -> &[f32; N] {
     match a.get(at..at + N).and_then(|a| a.first_chunk()) {
         Some(chunk) => chunk,
         None => panic!("a list names a column that is not there"),
@@ -177,95 +206,59 @@ pub(super) fn chunk<const N: usize>(a: &[f32], at: usize) -> &[f32; N] {
 /// The same sums in the same order: compilers shuffle the registers about that hold them. No closures: they would be
 /// compiled without the feature.
 #[cfg(target_arch = "x86_64")]
-pub(super) mod avx512 {
+#[allow(clippy::needless_range_loop, reason = "registers are named by number")]
+mod avx512 {
     use super::*;
     use std::arch::x86_64::*;
 
     /// Values of a register.
     const LINE: usize = 16;
-    /// Registers that are added to at a time, twice.
-    const LINES: usize = 4;
 
-    /// # Panics
-    /// If the machine has no AVX-512, or the shapes do not fit.
-    pub(in super::super) fn add_to(lists: &Lists, a: MatRef<'_>, columns: &[usize], mut out: MatMut<'_>) {
-        assert!(is_x86_feature_detected!("avx512f"), "this machine has no AVX-512");
-        assert!(a.nrows() == out.nrows() && lists.end() <= a.ncols(), "shape of the product");
-        assert!(columns.iter().all(|&j| j < out.ncols()), "columns of the product");
-        // Panels outside, columns inside: the rows of one panel of `a` stay in the cache.
-        for row in (0..out.nrows()).step_by(LINES * LINE) {
-            // SAFETY: the feature was detected, and the shapes fit.
-            unsafe { panel(lists, &a, columns, row, &mut out) }
-        }
-    }
-    /// # Safety
-    /// `a` and `out` must have the rows and columns that are named.
-    #[target_feature(enable = "avx512f")]
-    unsafe fn panel(lists: &Lists, a: &MatRef<'_>, columns: &[usize], row: usize, out: &mut MatMut<'_>) {
-        let (height, apart) = (out.nrows() - row, out.strides().1);
-        let (from, to) = (a.as_ptr().wrapping_add(row), out.as_mut_ptr().wrapping_add(row));
-        for (k, &j) in columns.iter().enumerate() {
-            let list = lists.get(k);
-            // SAFETY: the column is there, and of its rows no more than `height` are touched.
-            unsafe { add::<LINES>(from, a.strides().1, list, true, to.wrapping_add(j * apart), height) }
-        }
-    }
-    /// `to += Σ_k value_k a_k` (`to = ` unless `keep`) of `height` values, but at most `L` registers of them; the
-    /// columns of `a` begin at `from`, `stride` apart.
+    /// For panels of `L` registers.
     ///
     /// # Safety
-    /// There must be so many values at `to` and in every column of `a` that the list names.
-    #[inline]
+    /// The panel must have the columns that the lists name; for the rest, see [`Lists::add_panel`].
     #[target_feature(enable = "avx512f")]
-    pub(in super::super) unsafe fn add<const L: usize>(
-        from: *const f32,
-        stride: usize,
-        list: List<'_>,
+    pub(super) unsafe fn add_panel<const L: usize>(
+        lists: &Lists,
+        panel: &[f32],
+        rows: Range<usize>,
         keep: bool,
-        to: *mut f32,
-        height: usize,
+        to: impl Fn(usize) -> *mut f32,
     ) {
-        let keep = if keep { u16::MAX } else { 0 };
-        if height >= L * LINE {
-            // SAFETY: all values of the registers are there.
+        for k in 0..lists.lengths.len() {
+            // SAFETY: the panel has the columns.
+            let (sum, to) = (unsafe { sum::<L>(panel.as_ptr(), lists.get(k)) }, to(k));
+            // SAFETY: there is a value a row at `to`.
             unsafe {
-                let sum = sum::<L, true>(from, stride, list, [u16::MAX; L]);
-                for l in 0..L {
-                    let to = to.add(l * LINE);
-                    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_maskz_loadu_ps(keep, to), sum[l]));
-                }
-            }
-        } else {
-            let mut masks = [0; L];
-            for l in 0..L.min(height.div_ceil(LINE)) {
-                masks[l] = u16::MAX >> (LINE - (height - l * LINE).min(LINE));
-            }
-            // SAFETY: the masks let through no value that is not there.
-            unsafe {
-                let sum = sum::<L, false>(from, stride, list, masks);
-                for l in 0..L {
-                    let to = to.wrapping_add(l * LINE);
-                    let old = _mm512_maskz_loadu_ps(masks[l] & keep, to);
-                    _mm512_mask_storeu_ps(to, masks[l], _mm512_add_ps(old, sum[l]));
+                if rows.len() == L * LINE {
+                    for l in 0..L {
+                        let to = to.add(l * LINE);
+                        let old = if keep { _mm512_loadu_ps(to) } else { _mm512_setzero_ps() };
+                        _mm512_storeu_ps(to, _mm512_add_ps(old, sum[l]));
+                    }
+                } else {
+                    let mut all = [[0f32; LINE]; L];
+                    for l in 0..L {
+                        _mm512_storeu_ps(all[l].as_mut_ptr(), sum[l]);
+                    }
+                    for (i, s) in all.as_flattened()[rows.clone()].iter().enumerate() {
+                        *to.add(i) = if keep { *to.add(i) } else { 0.0 } + s;
+                    }
                 }
             }
         }
     }
     /// # Safety
-    /// There must be the values that the masks let through, and all of them if `FULL`.
+    /// There must be the columns that the list names, from `panel` on.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn sum<const L: usize, const FULL: bool>(
-        from: *const f32,
-        stride: usize,
-        list: List<'_>,
-        masks: [u16; L],
-    ) -> [__m512; L] {
+    unsafe fn sum<const L: usize>(panel: *const f32, list: List<'_>) -> [__m512; L] {
         let (mut even, mut odd) = ([_mm512_setzero_ps(); L], [_mm512_setzero_ps(); L]);
         if let Some(value) = list.value {
             for (&k, &v) in list.index.iter().zip(value) {
                 // SAFETY: the caller's.
-                let (a, v) = (unsafe { column::<L, FULL>(from, k as usize * stride, masks) }, _mm512_set1_ps(v));
+                let (a, v) = (unsafe { column::<L>(panel, k) }, _mm512_set1_ps(v));
                 for l in 0..L {
                     even[l] = _mm512_add_ps(even[l], _mm512_mul_ps(v, a[l]));
                 }
@@ -275,13 +268,11 @@ pub(super) mod avx512 {
         let pairs = list.index.chunks_exact(2);
         for &k in pairs.remainder() {
             // SAFETY: the caller's.
-            even = unsafe { column::<L, FULL>(from, k as usize * stride, masks) };
+            even = unsafe { column::<L>(panel, k) };
         }
         for pair in pairs {
             // SAFETY: the caller's.
-            let a = unsafe { column::<L, FULL>(from, pair[0] as usize * stride, masks) };
-            // SAFETY: the caller's.
-            let b = unsafe { column::<L, FULL>(from, pair[1] as usize * stride, masks) };
+            let (a, b) = unsafe { (column::<L>(panel, pair[0]), column::<L>(panel, pair[1])) };
             for l in 0..L {
                 even[l] = _mm512_add_ps(even[l], a[l]);
                 odd[l] = _mm512_add_ps(odd[l], b[l]);
@@ -296,12 +287,11 @@ pub(super) mod avx512 {
     /// As of [`sum`].
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn column<const L: usize, const FULL: bool>(from: *const f32, at: usize, masks: [u16; L]) -> [__m512; L] {
+    unsafe fn column<const L: usize>(panel: *const f32, k: u32) -> [__m512; L] {
         let mut a = [_mm512_setzero_ps(); L];
         for l in 0..L {
-            let from = from.wrapping_add(at + l * LINE);
             // SAFETY: the caller's.
-            a[l] = unsafe { if FULL { _mm512_loadu_ps(from) } else { _mm512_maskz_loadu_ps(masks[l], from) } };
+            a[l] = unsafe { _mm512_loadu_ps(panel.wrapping_add(k as usize * L * LINE + l * LINE)) };
         }
         a
     }
@@ -325,7 +315,13 @@ mod tests {
                 0 => lists.push(level, bits.column(0)),
                 _ => lists.push_weighted(level, bits.column(j), |i| x[(i, j)]),
             });
-            lists.add_to(level, a.as_view(), &[0, 1, 2, 3, 4, 5, 6, 7, 8], out.as_view_mut());
+            let mut panels = Panels::default();
+            panels.copy_from(a.as_view());
+            let mut part = |rows: Range<usize>| {
+                let out = out.rows_range_mut(rows.clone());
+                lists.add_to(level, (&panels, rows), &[0, 1, 2, 3, 4, 5, 6, 7, 8], out);
+            };
+            [0..40, 40..41, 41..133].into_iter().for_each(&mut part);
             out
         };
         let plain = run(Level::Plain);

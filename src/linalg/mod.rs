@@ -7,18 +7,16 @@ mod fused;
 mod gemm;
 mod lists;
 mod outer;
-mod padded;
+mod panels;
 mod pass;
 mod reduce;
 mod simd;
 mod tables;
-mod transpose;
 
-pub use binary::add_product;
+pub use binary::{Factor, Working};
 pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at};
 pub use gemm::{gemm, gemm_nt};
 pub use outer::{Outer, add_outer, set_outers};
-pub use padded::Padded;
 pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
@@ -31,15 +29,6 @@ use crate::{MatMut, MatRef};
 /// If there is no such column.
 pub fn col<'a>(x: &'a MatRef<'_>, j: usize) -> &'a [f32] {
     x.column(j).data.into_slice()
-}
-/// The memory from the first to the last entry of a view, with what lies between its columns.
-#[allow(unsafe_code)]
-fn span<'a>(x: &'a MatRef<'_>) -> &'a [f32] {
-    let ((rows, columns), stride) = (x.shape(), x.strides().1);
-    let len = if rows * columns == 0 { 0 } else { (columns - 1) * stride + rows };
-    // SAFETY: the row stride is one by type, so entry (i, j) lies at i + j·stride; the first and the last lie in the slice
-    // that the view was cut from, which is borrowed as long as the view.
-    unsafe { std::slice::from_raw_parts(x.as_ptr(), len) }
 }
 /// Broadcasts `bias` into every column.
 ///

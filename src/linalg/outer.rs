@@ -3,12 +3,11 @@
 #![allow(unsafe_code)]
 
 use super::bits::{Bits, Values, WORD};
+use super::col;
 use super::gemm::gemm_nt;
-#[cfg(target_arch = "x86_64")]
-use super::lists::avx512::add;
-use super::lists::{Lists, add_up, weigh_up};
-use super::simd::{Kernel, Level};
-use super::{Padded, col};
+use super::lists::Lists;
+use super::panels::Panels;
+use super::simd::Level;
 use crate::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 use std::cell::Cell;
@@ -98,7 +97,7 @@ impl Outer<'_> {
 #[derive(Debug, Default)]
 struct Factors {
     samples: usize,
-    panels: Padded, // times `scale`: column p·samples + k holds rows 32p.. of column k
+    panels: Panels<ROWS>, // of `a`, times `scale`
     bits: Bits,
 }
 
@@ -107,13 +106,9 @@ impl Factors {
         let (m, n) = (terms[0].a.nrows(), terms.iter().map(|t| t.x.ncols()).sum::<usize>());
         self.samples = n;
         self.bits.of_all(Level::best(), terms.iter().map(|t| t.x));
-        self.panels.reshape_closely(ROWS, m.div_ceil(ROWS) * n);
-        self.panels.fill_with(|k, column| {
-            let (t, j) = of_term(terms, k % n);
-            let rows = &col(&terms[t].a, j)[k / n * ROWS..m.min((k / n + 1) * ROWS)];
-            let (there, beyond) = column.split_at_mut(rows.len());
-            there.iter_mut().zip(rows).for_each(|(c, a)| *c = terms[t].scale * a);
-            beyond.fill(0.0);
+        self.panels.fill_with(m, n, |rows, k, to| {
+            let (t, j) = of_term(terms, k);
+            to.iter_mut().zip(&col(&terms[t].a, j)[rows]).for_each(|(to, a)| *to = terms[t].scale * a);
         });
     }
     /// Adds the columns from `first` on to `out`, or puts them there.
@@ -142,11 +137,11 @@ impl Factors {
                     lists.push_weighted(level, words, |k| value(of_term(terms, k)));
                 }
             }
-            let strip = Strip { keep, panels: self.panels.view(), samples: n, lists: &lists, m, out };
-            match level {
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => strip.run_avx512(),
-                level => level.run(strip),
+            let first = out.as_mut_ptr();
+            for p in 0..self.panels.count() {
+                let to = |i: usize| first.wrapping_add(i * m + p * ROWS);
+                // SAFETY: `out` is borrowed mutably, and column `i` of it has so many rows from `p · ROWS` on.
+                unsafe { lists.add_panel::<ROWS>(level, self.panels.panel(p), 0..ROWS.min(m - p * ROWS), keep, to) }
             }
         }
         LISTS.set((lists, words));
@@ -188,66 +183,6 @@ fn transpose_bits(rows: &mut [u32; STRIP]) {
         }
         size /= 2;
         low ^= low << size;
-    }
-}
-
-/// Some columns of the result.
-struct Strip<'a> {
-    keep: bool,
-    panels: MatRef<'a>,
-    samples: usize,
-    lists: &'a Lists,
-    m: usize,
-    out: &'a mut [f32],
-}
-impl Kernel for Strip<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        let (data, stride) = (super::span(&self.panels), self.panels.strides().1);
-        for p in 0..self.m.div_ceil(ROWS) {
-            let panel = &data[p * self.samples * stride..];
-            let rows = p * ROWS..self.m.min((p + 1) * ROWS);
-            for (i, out) in self.out.chunks_exact_mut(self.m).enumerate() {
-                let list = self.lists.get(i);
-                let column = |k: u32| super::lists::chunk(panel, k as usize * stride);
-                let sum = match list.value {
-                    None => add_up::<ROWS>(list.index, column),
-                    Some(value) => weigh_up::<ROWS>(list.index, value, column),
-                };
-                for (o, s) in out[rows.clone()].iter_mut().zip(&sum) {
-                    *o = if self.keep { *o } else { 0.0 } + s;
-                }
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Strip<'_> {
-    /// The same sums in the same order.
-    fn run_avx512(self) {
-        assert!(is_x86_feature_detected!("avx512f"), "this machine has no AVX-512");
-        assert!(
-            self.lists.end() <= self.samples && self.panels.ncols() >= self.m.div_ceil(ROWS) * self.samples,
-            "panels"
-        );
-        // SAFETY: the feature was detected, and the panels are there.
-        unsafe { self.add() }
-    }
-    /// # Safety
-    /// The panels must have the columns that the lists name.
-    #[target_feature(enable = "avx512f")]
-    unsafe fn add(self) {
-        let stride = self.panels.strides().1;
-        for p in 0..self.m.div_ceil(ROWS) {
-            let panel = self.panels.as_ptr().wrapping_add(p * self.samples * stride);
-            for (i, out) in self.out.chunks_exact_mut(self.m).enumerate() {
-                let (list, out) = (self.lists.get(i), &mut out[p * ROWS..]);
-                // SAFETY: no more of a panel's rows are read than are written.
-                unsafe { add::<2>(panel, stride, list, self.keep, out.as_mut_ptr(), out.len()) }
-            }
-        }
     }
 }
 

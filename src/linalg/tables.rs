@@ -3,290 +3,285 @@
 //! Dinic, Kronrod and Faradžev, "On economical construction of the transitive closure of a directed graph", 1970).
 //!
 //! A quarter of the additions of a dense product, whatever the density, and exact: it differs from the dense product by the
-//! order of summation alone.
+//! order of summation alone. With AVX-512 a table is a register: it is made for one row of the matrix, and one instruction
+//! looks up the entries of sixteen columns.
 #![allow(unsafe_code)]
 
 use super::bits::WORD;
-use super::simd::{Kernel, Level};
-use super::span;
-use crate::{MatMut, MatRef};
+use super::lists::HEIGHT;
+use super::panels::Panels;
+use super::simd::Level;
+use crate::MatMut;
+use std::ops::Range;
 
 /// Entries of a column that share a table.
 const ENTRIES: usize = 4;
 /// Values of a table.
 const PATTERNS: usize = 1 << ENTRIES;
-/// Tables in use at a time: 24 kB, which the nearest cache holds beside what is added to.
-const TABLES: usize = 12;
-/// Values of a cache line.
-const LINE: usize = 16;
-
-/// Some values on a cache line of their own.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
-const ZERO: Line = Line([0.0; LINE]);
-/// Lines that are added up together.
-const WIDTH: usize = 2;
-/// The sums of four columns, some lines of them, by pattern.
-type Table = [[Line; WIDTH]; PATTERNS];
+/// Columns that are looked up at a time.
+const LANES: usize = 16;
 
 /// The columns of a factor as patterns of four entries.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
+    columns: usize,
     stride: usize,
-    patterns: Vec<u8>,
+    patterns: Vec<u8>, // those of all columns for the first four entries, then for the next four …
+    tables: usize,
     low: f32,
 }
 
 impl Patterns {
-    /// Becomes empty, for columns of so many entries that are `low` or 1.
-    pub(super) fn clear(&mut self, entries: usize, low: f32) {
-        self.stride = entries.div_ceil(ENTRIES);
-        self.patterns.clear();
-        self.low = low;
+    /// Becomes empty, for at most `columns` columns of so many entries that are `low` or 1.
+    pub(super) fn clear(&mut self, entries: usize, columns: usize, low: f32) {
+        (self.columns, self.stride) = (0, columns.max(1).next_multiple_of(LANES));
+        (self.tables, self.low) = (entries.div_ceil(ENTRIES), low);
+        self.patterns.resize(self.patterns.len().max(self.stride * self.tables), 0);
     }
     /// Adds a column whose entries are 1 where `words` have bits.
     pub(super) fn push(&mut self, words: &[u64]) {
-        let end = self.patterns.len() + self.stride;
+        let column = self.patterns.iter_mut().skip(self.columns).step_by(self.stride).take(self.tables);
         let of_word = |&w: &u64| (0..WORD / ENTRIES).map(move |q| (w >> (ENTRIES * q)) as u8 % PATTERNS as u8);
-        self.patterns.extend(words.iter().flat_map(of_word));
-        self.patterns.truncate(end);
+        column.zip(words.iter().flat_map(of_word)).for_each(|(to, pattern)| *to = pattern);
+        self.columns += 1;
     }
-    /// Adds `a` times pattern `k` to the column `columns[k]` of `out`.
-    pub(super) fn add_to(&self, level: Level, a: MatRef<'_>, columns: &[usize], mut out: MatMut<'_>) {
-        if !columns.is_empty() && !a.is_empty() {
-            let product = Product { patterns: self, a, columns, out: out.as_view_mut() };
-            match level {
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512 if is_x86_feature_detected!("avx512f") => avx512::run(product),
-                level => level.run(product),
+    /// Adds some rows of the product of the transpose of `a` and column `k` to the column `columns[k]` of `out`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub(super) fn add_to(
+        &self,
+        level: Level,
+        (a, rows): (&Panels<HEIGHT>, Range<usize>),
+        columns: &[usize],
+        mut out: MatMut<'_>,
+    ) {
+        let (entries, all) = a.shape();
+        assert!(rows.end <= all && rows.len() == out.nrows(), "rows of the product");
+        assert!(entries.div_ceil(ENTRIES) == self.tables, "inner dimension of the product");
+        assert!(columns.len() == self.columns && columns.iter().all(|&j| j < out.ncols()), "columns of the product");
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512::add_to(self, a, rows, columns, out),
+            _ => rows.enumerate().for_each(|(k, i)| self.add_row((a, i), k, columns, &mut out)),
+        }
+    }
+    /// One row of the product, row `row` of `out`.
+    fn add_row(&self, (a, i): (&Panels<HEIGHT>, usize), row: usize, columns: &[usize], out: &mut MatMut<'_>) {
+        let weights = (0..a.count()).flat_map(|p| a.panel(p)[i * HEIGHT..][..HEIGHT].chunks(ENTRIES));
+        for (weights, patterns) in weights.zip(self.patterns.chunks(self.stride)).take(self.tables) {
+            let table = self.table(weights);
+            for (&j, &p) in columns.iter().zip(patterns) {
+                out[(row, j)] += table[p as usize % PATTERNS];
             }
         }
+    }
+    /// The contribution of every pattern of four entries, added up in their order.
+    fn table(&self, weights: &[f32]) -> [f32; PATTERNS] {
+        let mut table = [0.0; PATTERNS];
+        for (e, w) in weights.iter().enumerate() {
+            for (p, t) in table.iter_mut().enumerate() {
+                *t += if p >> e & 1 == 1 { *w } else { self.low * w };
+            }
+        }
+        table
     }
 }
 
-struct Product<'a> {
-    patterns: &'a Patterns,
-    a: MatRef<'a>,
-    columns: &'a [usize],
-    out: MatMut<'a>,
-}
-impl Kernel for Product<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run(mut self) {
-        let rows = self.out.nrows();
-        let mut tables = [[[ZERO; WIDTH]; PATTERNS]; TABLES];
-        let lines = rows / LINE;
-        for panel in 0..lines / WIDTH {
-            self.panel::<WIDTH>(&mut tables, WIDTH * panel * LINE, WIDTH * LINE);
-        }
-        for line in lines / WIDTH * WIDTH..lines {
-            self.panel::<1>(&mut tables, line * LINE, LINE);
-        }
-        if rows % LINE > 0 {
-            self.panel::<1>(&mut tables, lines * LINE, rows % LINE);
-        }
-    }
-}
-impl Product<'_> {
-    /// `height` rows from `row` on, on `L` lines.
-    #[inline(always)]
-    fn panel<const L: usize>(&mut self, tables: &mut [Table; TABLES], row: usize, height: usize) {
-        let n = self.patterns.stride;
-        for from in (0..n).step_by(TABLES) {
-            let group = from..n.min(from + TABLES);
-            for (table, k) in tables.iter_mut().zip(group.clone()) {
-                self.fill::<L>(k, row, height, table);
-            }
-            for (patterns, &j) in self.patterns.patterns.chunks_exact(n).zip(self.columns) {
-                let out = &mut self.out.column_mut(j).data.into_slice_mut()[row..row + height];
-                let mut sum = load::<L>(out);
-                add_up(tables, &patterns[group.clone()], &mut sum);
-                store(&sum, out);
-            }
-        }
-    }
-    /// The sums of the four columns from `ENTRIES k` on, for every pattern of entries.
-    #[inline(always)]
-    fn fill<const L: usize>(&self, k: usize, row: usize, height: usize, table: &mut Table) {
-        let (data, stride, low) = (span(&self.a), self.a.strides().1, self.patterns.low);
-        let there = self.a.ncols() - k * ENTRIES;
-        let column = |e: usize| match e < there {
-            true => load::<L>(&data[(k * ENTRIES + e) * stride + row..][..height]),
-            false => [[0.0; LINE]; L],
-        };
-        let mut columns: [_; ENTRIES] = std::array::from_fn(column);
-        for l in 0..L {
-            let mut none = [0.0; LINE];
-            if self.patterns.low != 0.0 {
-                for column in &mut columns {
-                    for (n, c) in none.iter_mut().zip(&mut column[l]) {
-                        *n += low * *c;
-                        *c *= 1.0 - low; // what it adds to be 1 instead of `low`
-                    }
-                }
-            }
-            table[0][l].0 = none;
-        }
-        for (e, column) in columns.iter().enumerate() {
-            for p in 0..1 << e {
-                for l in 0..L {
-                    for i in 0..LINE {
-                        table[p | 1 << e][l].0[i] = table[p][l].0[i] + column[l][i];
-                    }
-                }
-            }
-        }
-    }
-}
-/// Adds what the patterns name, table by table.
-#[inline(always)]
-fn add_up<const L: usize>(tables: &[Table; TABLES], patterns: &[u8], sum: &mut [[f32; LINE]; L]) {
-    let mut own = *sum; // in registers
-    for (table, &p) in tables.iter().zip(patterns) {
-        let value = &table[p as usize % PATTERNS];
-        for l in 0..L {
-            for i in 0..LINE {
-                own[l][i] += value[l].0[i];
-            }
-        }
-    }
-    *sum = own;
-}
-/// `L` lines, the last one filled up with zeros.
-#[inline(always)]
-fn load<const L: usize>(a: &[f32]) -> [[f32; LINE]; L] {
-    match a.as_chunks::<LINE>().0.first_chunk::<L>() {
-        Some(lines) => *lines,
-        None => {
-            let mut lines = [[0.0; LINE]; L];
-            lines.as_flattened_mut()[..a.len()].copy_from_slice(a);
-            lines
-        }
-    }
-}
-/// The front of some lines.
-#[inline(always)]
-fn store<const L: usize>(lines: &[[f32; LINE]; L], out: &mut [f32]) {
-    match out.as_chunks_mut::<LINE>().0.first_chunk_mut::<L>() {
-        Some(out) => *out = *lines,
-        None => out.copy_from_slice(&lines.as_flattened()[..out.len()]),
-    }
-}
-
-/// The same sums in the same order: a compiler that is left alone fills the tables many times slower.
+/// The same sums in the same order. No closures: they would be compiled without the feature.
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop, reason = "registers are named by number")]
 mod avx512 {
     use super::*;
     use std::arch::x86_64::*;
 
-    /// Whole lines in registers, and which of their values are there.
-    type Lines = [__m512; WIDTH];
-    type Masks = [u16; WIDTH];
+    /// Rows that are added up at a time; a power of two that divides a register's quarter.
+    const ROWS: usize = 4;
+    /// Registers of columns that are added up at a time.
+    const BLOCKS: usize = 4;
 
     /// # Panics
     /// If the machine has no AVX-512.
-    pub(super) fn run(mut product: Product<'_>) {
+    pub(super) fn add_to(
+        patterns: &Patterns,
+        a: &Panels<HEIGHT>,
+        rows: Range<usize>,
+        columns: &[usize],
+        mut out: MatMut<'_>,
+    ) {
         assert!(is_x86_feature_detected!("avx512f"), "this machine has no AVX-512");
-        let (rows, n) = (product.out.nrows(), product.patterns.stride);
-        assert!(product.a.nrows() == rows && product.a.ncols() <= n * ENTRIES, "shape of the product");
-        assert!(product.columns.iter().all(|&j| j < product.out.ncols()), "columns of the product");
-        let mut tables = [[[ZERO; WIDTH]; PATTERNS]; TABLES];
-        for row in (0..rows).step_by(WIDTH * LINE) {
-            for from in (0..n).step_by(TABLES) {
-                // SAFETY: the feature was detected, and the shapes are right.
-                unsafe { panel(&mut product, &mut tables, row, from..n.min(from + TABLES)) }
+        let whole = rows.len() / ROWS * ROWS;
+        for (b, columns) in columns.chunks(BLOCKS * LANES).enumerate() {
+            let product = Product { patterns, a, first: b * BLOCKS * LANES, columns };
+            for row in (0..whole).step_by(ROWS) {
+                // SAFETY: the feature was detected, the caller checked the shapes, and the rows are there.
+                unsafe {
+                    match columns.len().div_ceil(LANES) {
+                        1 => product.add::<1>(rows.start + row, row, &mut out),
+                        2 => product.add::<2>(rows.start + row, row, &mut out),
+                        3 => product.add::<3>(rows.start + row, row, &mut out),
+                        _ => product.add::<BLOCKS>(rows.start + row, row, &mut out),
+                    }
+                }
             }
         }
+        (whole..rows.len()).for_each(|k| patterns.add_row((a, rows.start + k), k, columns, &mut out));
     }
-    /// Adds what some tables say of the rows from `row` on.
+
+    /// A product with some columns: those from `first` on in the patterns, `columns` in the result.
+    struct Product<'a> {
+        patterns: &'a Patterns,
+        a: &'a Panels<HEIGHT>,
+        first: usize,
+        columns: &'a [usize],
+    }
+    /// Rows × registers of columns.
+    type Sums<const C: usize> = [[__m512; C]; ROWS];
+
+    impl Product<'_> {
+        /// Adds the rows of the product from `i` on to those of `out` from `row` on.
+        ///
+        /// # Safety
+        /// `a` must have the columns, and `out` the rows, and the columns, at most `C` registers of them.
+        #[target_feature(enable = "avx512f")]
+        unsafe fn add<const C: usize>(&self, i: usize, row: usize, out: &mut MatMut<'_>) {
+            let (first, apart) = (out.as_mut_ptr().wrapping_add(row), out.strides().1);
+            // SAFETY: the caller's.
+            let mut sums: Sums<C> = unsafe { load(first, apart, self.columns) };
+            let masks = masks(self.patterns.low);
+            for p in 0..self.a.count() {
+                let a = &self.a.panel(p)[i * HEIGHT..(i + ROWS) * HEIGHT];
+                let tables = (self.patterns.tables - p * HEIGHT / ENTRIES).min(HEIGHT / ENTRIES);
+                for k in 0..tables {
+                    let table = p * HEIGHT / ENTRIES + k;
+                    let patterns = &self.patterns.patterns[table * self.patterns.stride + self.first..][..C * LANES];
+                    // SAFETY: four rows of a panel were cut out, and patterns for so many columns.
+                    unsafe { look_up(a.as_ptr().add(k * ENTRIES), patterns.as_ptr(), masks, &mut sums) };
+                }
+            }
+            // SAFETY: the caller's.
+            unsafe { store(first, apart, self.columns, &sums) };
+        }
+    }
+    /// Makes a table for each row, of the four values from `a` on (rows lie `HEIGHT` apart), and looks it up.
     ///
     /// # Safety
-    /// `a` and `out` must have these rows, and `out` the columns.
-    #[target_feature(enable = "avx512f")]
-    unsafe fn panel(p: &mut Product<'_>, tables: &mut [Table; TABLES], row: usize, group: std::ops::Range<usize>) {
-        let masks: Masks = std::array::from_fn(|l| match p.out.nrows().saturating_sub(row + l * LINE) {
-            0 => 0,
-            there => u16::MAX >> (LINE - there.min(LINE)),
-        });
-        // No closures: they would be compiled without the feature.
-        for (table, k) in tables.iter_mut().zip(group.clone()) {
-            let mut columns = [[_mm512_setzero_ps(); WIDTH]; ENTRIES];
-            for e in 0..ENTRIES.min(p.a.ncols() - k * ENTRIES) {
-                // SAFETY: the column is there, and the masks let through no row that is not.
-                columns[e] = unsafe { load(p.a.as_ptr().add((k * ENTRIES + e) * p.a.strides().1 + row), masks) };
-            }
-            fill(columns, p.patterns.low, table);
-        }
-        let (first, stride, n) = (p.out.as_mut_ptr(), p.out.strides().1, p.patterns.stride);
-        let patterns = |k: usize| &p.patterns.patterns[k * n..][group.clone()];
-        let at = |j: usize| first.wrapping_add(j * stride + row);
-        for (k, &j) in p.columns.iter().enumerate() {
-            // SAFETY: `out` has the column, and the masks let through no row that it has not.
-            unsafe {
-                let mut sum = load(at(j), masks);
-                for (table, &p) in tables.iter().zip(patterns(k)) {
-                    add(&table[p as usize % PATTERNS], &mut sum);
-                }
-                store(at(j), masks, sum);
-            }
-        }
-    }
+    /// There must be the values, and so many patterns.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn add(value: &[Line; WIDTH], sum: &mut Lines) {
-        for l in 0..WIDTH {
-            // SAFETY: a line has 16 values.
-            sum[l] = _mm512_add_ps(sum[l], unsafe { _mm512_load_ps(value[l].0.as_ptr()) });
+    unsafe fn look_up<const C: usize>(
+        a: *const f32,
+        patterns: *const u8,
+        masks: [__m512; ENTRIES],
+        sums: &mut Sums<C>,
+    ) {
+        let mut index = [_mm512_setzero_si512(); C];
+        for c in 0..C {
+            // SAFETY: patterns are kept for whole registers of columns.
+            index[c] = unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(patterns.wrapping_add(c * LANES).cast())) };
+        }
+        // The tables of all rows side by side, so that an addition need not wait for the one before it.
+        let mut tables = [_mm512_setzero_ps(); ROWS];
+        for e in 0..ENTRIES {
+            for r in 0..ROWS {
+                // SAFETY: the caller's.
+                let w = unsafe { *a.wrapping_add(r * HEIGHT + e) };
+                // The product is exact, so that this is rounded as the addition is.
+                tables[r] = _mm512_fmadd_ps(_mm512_set1_ps(w), masks[e], tables[r]);
+            }
+        }
+        for r in 0..ROWS {
+            for c in 0..C {
+                sums[r][c] = _mm512_add_ps(sums[r][c], _mm512_permutexvar_ps(index[c], tables[r]));
+            }
         }
     }
+    /// For every entry, what it is in every pattern.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn masks(low: f32) -> [__m512; ENTRIES] {
+        let (low, one) = (_mm512_set1_ps(low), _mm512_set1_ps(1.0));
+        [
+            _mm512_mask_blend_ps(0b1010_1010_1010_1010, low, one),
+            _mm512_mask_blend_ps(0b1100_1100_1100_1100, low, one),
+            _mm512_mask_blend_ps(0b1111_0000_1111_0000, low, one),
+            _mm512_mask_blend_ps(0b1111_1111_0000_0000, low, one),
+        ]
+    }
+    /// Four rows of some columns, which begin at `first` and lie `apart`; absent columns are zero.
+    ///
     /// # Safety
-    /// There must be room for the values that the masks let through.
+    /// The values must be there.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn store(to: *mut f32, masks: Masks, sum: Lines) {
-        for l in 0..WIDTH {
-            // SAFETY: the caller's.
-            match masks[l] {
-                u16::MAX => unsafe { _mm512_storeu_ps(to.add(l * LINE), sum[l]) },
-                some => unsafe { _mm512_mask_storeu_ps(to.wrapping_add(l * LINE), some, sum[l]) },
+    unsafe fn load<const C: usize>(first: *const f32, apart: usize, columns: &[usize]) -> Sums<C> {
+        let mut sums = [[_mm512_setzero_ps(); C]; ROWS];
+        for c in 0..C {
+            let mut quads = [[0f32; ROWS]; LANES];
+            for (quad, &j) in quads.iter_mut().zip(&columns[c * LANES..]) {
+                // SAFETY: the caller's.
+                unsafe { _mm_storeu_ps(quad.as_mut_ptr(), _mm_loadu_ps(first.wrapping_add(j * apart))) };
+            }
+            // Register q gets columns 4q..4q + 4, column by column; turned, row by row.
+            let mut columns = [_mm512_setzero_ps(); 4];
+            for q in 0..4 {
+                // SAFETY: sixteen values.
+                columns[q] = unsafe { _mm512_loadu_ps(quads[4 * q].as_ptr()) };
+            }
+            let rows = turn(gather_quarters(columns));
+            for r in 0..ROWS {
+                sums[r][c] = rows[r];
             }
         }
+        sums
     }
+    /// The inverse of [`load`].
+    ///
     /// # Safety
-    /// The values that the masks let through must be there.
+    /// There must be room for the values.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn load(from: *const f32, masks: Masks) -> Lines {
-        let mut lines = [_mm512_setzero_ps(); WIDTH];
-        for l in 0..WIDTH {
-            // SAFETY: the caller's.
-            lines[l] = unsafe { _mm512_maskz_loadu_ps(masks[l], from.wrapping_add(l * LINE)) };
+    unsafe fn store<const C: usize>(first: *mut f32, apart: usize, columns: &[usize], sums: &Sums<C>) {
+        for c in 0..C {
+            let mut quads = [[0f32; ROWS]; LANES];
+            let registers = gather_quarters(turn([sums[0][c], sums[1][c], sums[2][c], sums[3][c]]));
+            for q in 0..4 {
+                // SAFETY: sixteen values.
+                unsafe { _mm512_storeu_ps(quads[4 * q].as_mut_ptr(), registers[q]) };
+            }
+            for (quad, &j) in quads.iter().zip(&columns[c * LANES..]) {
+                // SAFETY: the caller's.
+                unsafe { _mm_storeu_ps(first.wrapping_add(j * apart), _mm_loadu_ps(quad.as_ptr())) };
+            }
         }
-        lines
     }
+    /// Quarter `q` of register `r` becomes quarter `r` of register `q`; its own inverse.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn fill(columns: [Lines; ENTRIES], low: f32, table: &mut Table) {
-        for l in 0..WIDTH {
-            let mut of = [columns[0][l], columns[1][l], columns[2][l], columns[3][l]];
-            let mut sums = [_mm512_setzero_ps(); PATTERNS];
-            if low != 0.0 {
-                for column in &mut of {
-                    sums[0] = _mm512_add_ps(sums[0], _mm512_mul_ps(_mm512_set1_ps(low), *column));
-                    *column = _mm512_mul_ps(*column, _mm512_set1_ps(1.0 - low));
-                }
-            }
-            for p in 1..PATTERNS {
-                let entry = p.ilog2() as usize;
-                sums[p] = _mm512_add_ps(sums[p - (1 << entry)], of[entry]);
-            }
-            for (line, sum) in table.iter_mut().zip(sums) {
-                // SAFETY: a line has room for 16 values.
-                unsafe { _mm512_store_ps(line[l].0.as_mut_ptr(), sum) };
-            }
-        }
+    fn gather_quarters(v: [__m512; 4]) -> [__m512; 4] {
+        let (a, b) = (_mm512_shuffle_f32x4::<0x44>(v[0], v[1]), _mm512_shuffle_f32x4::<0x44>(v[2], v[3]));
+        let (c, d) = (_mm512_shuffle_f32x4::<0xee>(v[0], v[1]), _mm512_shuffle_f32x4::<0xee>(v[2], v[3]));
+        [
+            _mm512_shuffle_f32x4::<0x88>(a, b),
+            _mm512_shuffle_f32x4::<0xdd>(a, b),
+            _mm512_shuffle_f32x4::<0x88>(c, d),
+            _mm512_shuffle_f32x4::<0xdd>(c, d),
+        ]
+    }
+    /// Within every quarter: value `i` of register `r` becomes value `r` of register `i`; its own inverse.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn turn(v: [__m512; 4]) -> [__m512; 4] {
+        let low = (_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpacklo_ps(v[2], v[3]));
+        let high = (_mm512_unpackhi_ps(v[0], v[1]), _mm512_unpackhi_ps(v[2], v[3]));
+        let (low, high) =
+            ((_mm512_castps_pd(low.0), _mm512_castps_pd(low.1)), (_mm512_castps_pd(high.0), _mm512_castps_pd(high.1)));
+        [
+            _mm512_castpd_ps(_mm512_unpacklo_pd(low.0, low.1)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(low.0, low.1)),
+            _mm512_castpd_ps(_mm512_unpacklo_pd(high.0, high.1)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(high.0, high.1)),
+        ]
     }
 }
 
@@ -298,24 +293,33 @@ mod tests {
 
     #[test]
     fn tables_match_the_plain_product_with_the_same_bits_on_every_level() {
-        for (m, k) in [(1, 1), (16, 4), (33, 70), (131, 61), (64, 5), (20, 130)] {
+        for (m, k, n) in
+            [(1, 1, 6), (16, 4, 6), (33, 70, 17), (131, 61, 100), (64, 5, 64), (20, 130, 40), (0, 3, 2), (3, 0, 2)]
+        {
             for low in [0.0, -1.0] {
-                let a = Mat::from_fn(m, k, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.017 - 0.08);
-                let x = Mat::from_fn(k, 6, |i, j| if (i * i + j * 17) % 7 < 3 { 1.0 } else { low });
+                let a = Mat::from_fn(k, m, |j, i| ((i * 7 + j * 13) % 17) as f32 * 0.017 - 0.08);
+                let x = Mat::from_fn(k, n, |i, j| if (i * i + j * 17) % 7 < 3 { 1.0 } else { low });
+                let columns: Vec<usize> = (0..n).map(|j| n - j).collect();
                 let run = |level| {
-                    let (mut bits, mut patterns, mut out) = (Bits::default(), Patterns::default(), Mat::zeros(m, 8));
+                    let (mut bits, mut patterns) = (Bits::default(), Patterns::default());
+                    let mut out = Mat::from_fn(m, n + 1, |i, j| (i + j) as f32 * 0.1);
                     bits.of(level, x.as_view());
-                    patterns.clear(k, low);
-                    (0..6).for_each(|j| patterns.push(bits.column(j)));
-                    patterns.add_to(level, a.as_view(), &[0, 7, 2, 3, 1, 5], out.as_view_mut());
+                    patterns.clear(k, n, low);
+                    (0..n).for_each(|j| patterns.push(bits.column(j)));
+                    let mut panels = Panels::default();
+                    panels.copy_from(a.as_view());
+                    let middle = m / 3;
+                    patterns.add_to(level, (&panels, 0..middle), &columns, out.rows_mut(0, middle));
+                    patterns.add_to(level, (&panels, middle..m), &columns, out.rows_mut(middle, m - middle));
                     out
                 };
-                let (plain, expected) = (run(Level::Plain), &a * &x);
-                for (k, j) in [0, 7, 2, 3, 1, 5].into_iter().enumerate() {
-                    assert!((plain.column(j) - expected.column(k)).amax() < 1e-5, "{m}×{k}, {low}");
+                let (plain, product) = (run(Level::Plain), a.transpose() * &x);
+                let mut expected = Mat::from_fn(m, n + 1, |i, j| (i + j) as f32 * 0.1);
+                for (k, &j) in columns.iter().enumerate() {
+                    expected.column_mut(j).zip_apply(&product.column(k), |e, p| *e += p);
                 }
-                assert!(plain.column(4).iter().chain(plain.column(6).iter()).all(|&v| v == 0.0));
-                assert!(Level::available().into_iter().all(|l| run(l) == plain));
+                assert!((&plain - expected).iter().all(|d| d.abs() < 1e-5), "{m}×{k}×{n}, {low}");
+                assert!(Level::available().into_iter().all(|l| run(l) == plain), "{m}×{k}×{n}, {low}");
             }
         }
     }

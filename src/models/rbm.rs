@@ -6,7 +6,7 @@
 
 use super::{grad_theta, grad_theta_expected};
 use crate::base_rate::base_rate;
-use crate::linalg::{Outer, Padded, add_columns, add_outer, add_product, col, dot, fill_columns, set_outers};
+use crate::linalg::{Outer, Working, add_columns, add_outer, col, dot, fill_columns, set_outers};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
 use crate::sweep::energies_without;
@@ -37,8 +37,7 @@ const THETA: [usize; 2] = [3, 4]; // by block
 #[derive(Clone, Debug)]
 pub struct Rbm {
     params: Params,
-    weights: Padded,    // W
-    transposed: Padded, // Wᵀ: the weights of a hidden unit are contiguous
+    working: Working, // copies of W
     blocks: [Block; 2],
 }
 
@@ -64,7 +63,7 @@ impl Rbm {
             ("visible_theta", Role::Unit, d * visible.n_theta(), 1),
         ]);
         let blocks = [Block { rows: d..d + h, unit: hidden, group: 0 }, Block { rows: 0..d, unit: visible, group: 1 }];
-        Self { params, weights: Padded::zeros(h, d), transposed: Padded::zeros(d, h), blocks }
+        Self { params, working: Working::zeros(h, d), blocks }
     }
     /// Starts as Hinton's guide asks: small normal weights, hidden biases 0, visible biases such that the visible units
     /// have their means over the data (`log p / (1 - p)` for Bernoulli units).
@@ -94,11 +93,11 @@ impl Rbm {
     }
     /// Number of visible units.
     pub fn n_visible(&self) -> usize {
-        self.transposed.shape().0
+        self.blocks[Self::VISIBLE].rows.len()
     }
     /// Number of hidden units.
     pub fn n_hidden(&self) -> usize {
-        self.transposed.shape().1
+        self.blocks[Self::HIDDEN].rows.len()
     }
     /// The kind of the visible units.
     pub fn visible_unit(&self) -> &Arc<dyn Unit> {
@@ -110,11 +109,7 @@ impl Rbm {
     }
     /// `W`, hidden × visible.
     pub fn weights(&self) -> MatRef<'_> {
-        self.weights.view()
-    }
-    /// `Wᵀ`, visible × hidden: a filter a column.
-    pub fn filters(&self) -> MatRef<'_> {
-        self.transposed.view()
+        self.params.mat(W)
     }
     /// `b`
     pub fn visible_bias(&self) -> &[f32] {
@@ -218,10 +213,10 @@ impl Gibbs for Rbm {
         if rows.start >= d {
             let rows = rows.start - d..rows.end - d;
             fill_columns(&self.hidden_bias()[rows.clone()], &mut out);
-            add_product(self.weights().rows_range(rows), x.rows(0, d), out);
+            self.working.plain().add_to(rows, x.rows(0, d), out);
         } else {
             fill_columns(&self.visible_bias()[rows.clone()], &mut out);
-            add_product(self.transposed.view().rows_range(rows), x.rows(d, self.n_hidden()), out);
+            self.working.transposed().add_to(rows, x.rows(d, self.n_hidden()), out);
         }
     }
 }
@@ -235,7 +230,7 @@ impl Marginal for Rbm {
         if kept(Self::HIDDEN) && kept(Self::VISIBLE) {
             let d = self.n_visible();
             let mut wv = Mat::zeros(self.n_hidden(), x.ncols());
-            add_product(self.weights(), x.rows(0, d), wv.as_view_mut());
+            self.working.plain().add_to(0..self.n_hidden(), x.rows(0, d), wv.as_view_mut());
             out.iter_mut().enumerate().for_each(|(j, o)| *o -= dot(&col(&x, j)[d..], col(&wv.as_view(), j)));
         }
     }
@@ -296,7 +291,6 @@ impl Train for Rbm {
         // Whole parameters may have come from a model of other unit kinds, whose means are others at equal parameters.
         self.params.as_mut_slice();
         assert_eq!(self.params.mat(W).shape(), (self.n_hidden(), self.n_visible()), "shape of the weights");
-        self.weights.copy_from(self.params.mat(W));
-        self.transposed.transpose_from(self.params.mat(W));
+        self.working.copy_from(self.params.mat(W));
     }
 }
