@@ -5,8 +5,8 @@
 
 use super::bits::{Bits, Values};
 use super::gemm::gemm;
-use super::lists::{HEIGHT, Lists};
-use super::panels::Panels;
+use super::lists::Lists;
+use super::panels::{HEIGHT, Panels};
 use super::simd::Level;
 use super::tables::Patterns;
 use crate::rng::GROUP;
@@ -14,8 +14,11 @@ use crate::{MatMut, MatRef};
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Bits take the route of lists below this share of ones (measured; see DESIGN.md).
-const FEW_BITS: f32 = 0.25;
+/// Bits take the route of lists below this share of ones (measured; see DESIGN.md): less where the columns that are added do
+/// not stay in a near cache.
+fn few_bits(entries: usize) -> f32 {
+    if entries <= 1024 { 0.37 } else { 0.27 }
+}
 /// And numbers below this share of non-zeros.
 const FEW_NUMBERS: f32 = 0.4;
 /// The fewest rows of a product that are worth a task of their own, if a thread is free.
@@ -30,8 +33,8 @@ thread_local! {
 /// Working copies of a matrix for products with states: it and its transpose in panels.
 #[derive(Clone, Debug, Default)]
 pub struct Working {
-    plain: Panels<HEIGHT>,
-    transposed: Panels<HEIGHT>,
+    plain: Panels,
+    transposed: Panels,
 }
 
 impl Working {
@@ -57,8 +60,8 @@ impl Working {
 /// The left factor of a product: `w` and its transpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Factor<'a> {
-    plain: &'a Panels<HEIGHT>,
-    transposed: &'a Panels<HEIGHT>,
+    plain: &'a Panels,
+    transposed: &'a Panels,
 }
 
 impl Factor<'_> {
@@ -76,7 +79,7 @@ impl Factor<'_> {
         routed.sort(Level::best(), x);
         for run in &routed.dense {
             let (x, mut out) = (x.columns_range(run.clone()), out.columns_range_mut(run.clone()));
-            for (p, part) in Panels::<HEIGHT>::touched(rows.clone()) {
+            for (p, part) in Panels::touched(rows.clone()) {
                 let at = p * HEIGHT + part.start - rows.start;
                 let panel = MatRef::from_slice(self.plain.panel(p), HEIGHT, self.plain.shape().1);
                 let out = out.rows_range_mut(at..at + part.len());
@@ -148,7 +151,7 @@ impl Routed {
         let binary = |j: usize| self.bits.values(j) == Values::Binary;
         let spin = |j: usize| self.bits.values(j) == Values::Spin || binary(j) && self.bits.count(j) == entries;
         match () {
-            () if all(&binary) && share < FEW_BITS => Route::Lists,
+            () if all(&binary) && share < few_bits(entries) => Route::Lists,
             () if all(&binary) => Route::ZeroOne,
             () if all(&spin) => Route::Spin,
             () if all(&|j| self.bits.values(j) != Values::Spin) && share < FEW_NUMBERS => Route::Lists,

@@ -2,58 +2,72 @@
 #![allow(unsafe_code)]
 
 use super::bits::{SLACK, WORD, places};
-use super::panels::Panels;
+use super::panels::{HEIGHT, Panels};
 use super::simd::{Kernel, Level};
 use crate::MatMut;
 use std::ops::Range;
 
-/// Lists of column numbers, some with a factor for every entry.
+/// Lists of column numbers, some with a factor for every entry. A list is cut into pieces of [`PIECE`] columns, so that what
+/// all lists add at a time stays in a near cache.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     room: usize,
-    lengths: Vec<usize>,
+    pieces: usize,
+    lengths: Vec<usize>, // of the pieces of one list after the other
     weighted: Vec<bool>,
-    index: Vec<u32>,
+    index: Vec<u32>, // counted from the first column of the piece
     value: Vec<f32>, // in use where a list is weighted
-    end: usize,      // no entry is as large
 }
 
-/// One of them.
+/// Words of a piece.
+const PIECE: usize = 16;
+/// Columns of a piece.
+const COLUMNS: usize = PIECE * WORD;
+
+/// A piece of a list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct List<'a> {
-    pub(super) index: &'a [u32],
-    pub(super) value: Option<&'a [f32]>,
+struct List<'a> {
+    index: &'a [u32],
+    value: Option<&'a [f32]>,
 }
 
 impl Lists {
     /// Becomes empty, with room for lists of so many words.
     pub(super) fn clear(&mut self, words: usize) {
-        self.room = words * WORD + SLACK;
+        self.room = PIECE.min(words) * WORD + SLACK;
+        self.pieces = words.div_ceil(PIECE);
         self.lengths.clear();
         self.weighted.clear();
-        self.end = 0;
     }
     /// Adds the list of the bits that are set in `words`.
     pub(super) fn push(&mut self, level: Level, words: &[u64]) {
-        let start = self.lengths.len() * self.room;
-        self.index.resize(self.index.len().max(start + self.room), 0);
-        let length = places(level, words, &mut self.index[start..][..self.room]);
-        self.end = self.end.max(self.index[start..][..length].last().map_or(0, |&k| k as usize + 1));
-        self.lengths.push(length);
-        self.weighted.push(false);
+        for words in words.chunks(PIECE) {
+            let start = self.lengths.len() * self.room;
+            self.index.resize(self.index.len().max(start + self.room), 0);
+            self.lengths.push(places(level, words, &mut self.index[start..][..self.room]));
+            self.weighted.push(false);
+        }
     }
     /// Adds the same list with a factor for every entry.
     pub(super) fn push_weighted(&mut self, level: Level, words: &[u64], factor: impl Fn(usize) -> f32) {
+        let first = self.lengths.len();
         self.push(level, words);
-        let k = self.lengths.len() - 1;
-        let (start, n) = (k * self.room, self.lengths[k]);
-        self.value.resize(self.value.len().max(start + self.room), 0.0);
-        let entries = self.value[start..].iter_mut().zip(&self.index[start..][..n]);
-        entries.for_each(|(v, &i)| *v = factor(i as usize));
-        self.weighted[k] = true;
+        for k in first..self.lengths.len() {
+            let (start, n) = (k * self.room, self.lengths[k]);
+            self.value.resize(self.value.len().max(start + self.room), 0.0);
+            let entries = self.value[start..].iter_mut().zip(&self.index[start..][..n]);
+            entries.for_each(|(v, &i)| *v = factor((k - first) * COLUMNS + i as usize));
+            self.weighted[k] = true;
+        }
     }
-    /// List `k`.
-    pub(super) fn get(&self, k: usize) -> List<'_> {
+    /// How many lists there are.
+    fn count(&self) -> usize {
+        self.lengths.len() / self.pieces.max(1)
+    }
+    /// Piece `piece` of list `k`.
+    #[inline]
+    fn get(&self, k: usize, piece: usize) -> List<'_> {
+        let k = k * self.pieces + piece;
         let range = k * self.room..k * self.room + self.lengths[k];
         List { index: &self.index[range.clone()], value: self.weighted[k].then(|| &self.value[range]) }
     }
@@ -64,25 +78,19 @@ impl Lists {
     pub(super) fn add_to(
         &self,
         level: Level,
-        (a, rows): (&Panels<HEIGHT>, Range<usize>),
+        (a, rows): (&Panels, Range<usize>),
         columns: &[usize],
         mut out: MatMut<'_>,
     ) {
-        assert!(
-            rows.end <= a.shape().0 && rows.len() == out.nrows() && self.end <= a.shape().1,
-            "shape of the product"
-        );
-        assert!(
-            columns.len() == self.lengths.len() && columns.iter().all(|&j| j < out.ncols()),
-            "columns of the product"
-        );
+        assert!(rows.end <= a.shape().0 && rows.len() == out.nrows(), "rows of the product");
+        assert!(columns.len() == self.count() && columns.iter().all(|&j| j < out.ncols()), "columns of the product");
         let (first, apart) = (out.as_mut_ptr(), out.strides().1);
         // Panels outside, columns inside: a panel of `a` stays in the cache.
-        for (p, part) in Panels::<HEIGHT>::touched(rows.clone()) {
+        for (p, part) in Panels::touched(rows.clone()) {
             let at = p * HEIGHT + part.start - rows.start;
             let to = |k: usize| first.wrapping_add(columns[k] * apart + at);
             // SAFETY: `out` is borrowed mutably, has the columns, and in them the rows that are touched.
-            unsafe { self.add_panel::<HEIGHT>(level, a.panel(p), part, true, to) }
+            unsafe { self.add_panel(level, a.panel(p), part, true, to) }
         }
     }
     /// Adds, for every list, what it says of the columns of some rows of a panel, or puts it there if not `keep`.
@@ -93,7 +101,7 @@ impl Lists {
     /// # Safety
     /// For every list `k` there must be a value a row at `to(k)`, which nobody else reads or writes meanwhile.
     #[inline]
-    pub(super) unsafe fn add_panel<const H: usize>(
+    pub(super) unsafe fn add_panel(
         &self,
         level: Level,
         panel: &[f32],
@@ -101,29 +109,22 @@ impl Lists {
         keep: bool,
         to: impl Fn(usize) -> *mut f32,
     ) {
-        assert!(rows.start <= rows.end && rows.end <= H && self.end * H <= panel.len(), "rows and columns of a panel");
-        match level {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
-                assert!(is_x86_feature_detected!("avx512f"), "this machine has no AVX-512");
-                // SAFETY: the feature was detected, the panel was checked, and the rest is the caller's.
-                unsafe {
-                    match H {
-                        64 => avx512::add_panel::<4>(self, panel, rows, keep, to),
-                        32 => avx512::add_panel::<2>(self, panel, rows, keep, to),
-                        _ => unreachable!("panels of 32 or 64 rows"),
-                    }
+        assert!(rows.start <= rows.end && rows.end <= HEIGHT, "rows of a panel");
+        for piece in 0..self.pieces {
+            let panel = &panel[(piece * COLUMNS * HEIGHT).min(panel.len())..];
+            let keep = keep || piece > 0;
+            match level {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => {
+                    assert!(is_x86_feature_detected!("avx512f"), "this machine has no AVX-512");
+                    // SAFETY: the feature was detected, and the rest is the caller's.
+                    unsafe { avx512::add_piece(self, piece, panel, rows.clone(), keep, &to) }
                 }
-            }
-            _ => {
-                for k in 0..self.lengths.len() {
-                    // SAFETY: the caller's.
-                    let to = unsafe { std::slice::from_raw_parts_mut(to(k), rows.len()) };
-                    for half in (rows.start / NARROW * NARROW..rows.end).step_by(NARROW) {
-                        let part = rows.start.max(half)..rows.end.min(half + NARROW);
-                        let to = &mut to[part.start - rows.start..part.end - rows.start];
-                        let (list, panel) = (self.get(k), &panel[half..]);
-                        level.run(Narrow { list, panel, apart: H, from: part.start - half, keep, to });
+                _ => {
+                    for k in 0..self.count() {
+                        // SAFETY: the caller's.
+                        let to = unsafe { std::slice::from_raw_parts_mut(to(k), rows.len()) };
+                        level.run(Panel { list: self.get(k, piece), panel, from: rows.start, keep, to });
                     }
                 }
             }
@@ -131,28 +132,21 @@ impl Lists {
     }
 }
 
-/// Rows of the panels that are made for products with states.
-pub(super) const HEIGHT: usize = 64;
-/// Rows that are added up in registers, twice, where these are not of 512 bits.
-const NARROW: usize = 32;
-
-/// `out += Σ_k value_k a_k` for some of the first rows of a panel.
-struct Narrow<'a> {
+/// `to += Σ_k value_k a_k` for some rows of a panel, from `from` on.
+struct Panel<'a> {
     list: List<'a>,
     panel: &'a [f32],
-    apart: usize,
     from: usize,
     keep: bool,
     to: &'a mut [f32],
 }
-impl Kernel for Narrow<'_> {
+impl Kernel for Panel<'_> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let column = |k: u32| chunk(self.panel, k as usize * self.apart);
         let sum = match self.list.value {
-            None => add_up::<NARROW>(self.list.index, column),
-            Some(value) => weigh_up::<NARROW>(self.list.index, value, column),
+            None => add_up(self.list.index, self.panel),
+            Some(value) => weigh_up(self.list.index, value, self.panel),
         };
         for (o, s) in self.to.iter_mut().zip(&sum[self.from..]) {
             *o = if self.keep { *o } else { 0.0 } + s;
@@ -161,44 +155,41 @@ impl Kernel for Narrow<'_> {
 }
 /// The sum of the columns `index`: two sums, of every other column, so that one addition need not wait for the last.
 #[inline(always)]
-fn add_up<'a, const N: usize>(index: &[u32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
-    let (mut even, mut odd) = ([0f32; N], [0f32; N]);
+fn add_up(index: &[u32], panel: &[f32]) -> [f32; HEIGHT] {
+    let (mut even, mut odd) = ([0f32; HEIGHT], [0f32; HEIGHT]);
     let pairs = index.chunks_exact(2);
     for &k in pairs.remainder() {
-        let a = column(k);
-        for i in 0..N {
-            even[i] += a[i];
-        }
+        even = *column(panel, k);
     }
     for pair in pairs {
-        let (a, b) = (column(pair[0]), column(pair[1]));
-        for i in 0..N {
+        let (a, b) = (column(panel, pair[0]), column(panel, pair[1]));
+        for i in 0..HEIGHT {
             even[i] += a[i];
             odd[i] += b[i];
         }
     }
-    for i in 0..N {
+    for i in 0..HEIGHT {
         even[i] += odd[i];
     }
     even
 }
 /// The sum of the columns `index` times their values.
 #[inline(always)]
-fn weigh_up<'a, const N: usize>(index: &[u32], value: &[f32], column: impl Fn(u32) -> &'a [f32; N]) -> [f32; N] {
-    let mut sum = [0f32; N];
+fn weigh_up(index: &[u32], value: &[f32], panel: &[f32]) -> [f32; HEIGHT] {
+    let mut sum = [0f32; HEIGHT];
     for (&k, &v) in index.iter().zip(value) {
-        let a = column(k);
-        for i in 0..N {
+        let a = column(panel, k);
+        for i in 0..HEIGHT {
             sum[i] += v * a[i];
         }
     }
     sum
 }
-/// `N` values from `at` on.
+/// Column `k` of a panel.
 #[inline(always)]
-fn chunk<const N: usize>(a: &[f32], at: usize) -> &[f32; N] {
-    match a.get(at..at + N).and_then(|a| a.first_chunk()) {
-        Some(chunk) => chunk,
+fn column(panel: &[f32], k: u32) -> &[f32; HEIGHT] {
+    match panel.get(k as usize * HEIGHT..).and_then(|a| a.first_chunk()) {
+        Some(column) => column,
         None => panic!("a list names a column that is not there"),
     }
 }
@@ -211,35 +202,42 @@ mod avx512 {
     use super::*;
     use std::arch::x86_64::*;
 
-    /// Values of a register.
+    /// Values of a register, and registers of a panel.
     const LINE: usize = 16;
+    const LINES: usize = HEIGHT / LINE;
 
-    /// For panels of `L` registers.
+    /// # Panics
+    /// If a list names a column that is not in the panel.
     ///
     /// # Safety
-    /// The panel must have the columns that the lists name; for the rest, see [`Lists::add_panel`].
+    /// See [`Lists::add_panel`].
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn add_panel<const L: usize>(
+    pub(super) unsafe fn add_piece(
         lists: &Lists,
+        piece: usize,
         panel: &[f32],
         rows: Range<usize>,
         keep: bool,
-        to: impl Fn(usize) -> *mut f32,
+        to: &impl Fn(usize) -> *mut f32,
     ) {
-        for k in 0..lists.lengths.len() {
+        for k in 0..lists.count() {
+            let list = lists.get(k, piece);
+            // Entries rise, so that the last is the largest.
+            let columns = list.index.last().map_or(0, |&k| k as usize + 1);
+            assert!(columns * HEIGHT <= panel.len(), "a list names a column that is not there");
             // SAFETY: the panel has the columns.
-            let (sum, to) = (unsafe { sum::<L>(panel.as_ptr(), lists.get(k)) }, to(k));
+            let (sum, to) = (unsafe { sum(panel.as_ptr(), list) }, to(k));
             // SAFETY: there is a value a row at `to`.
             unsafe {
-                if rows.len() == L * LINE {
-                    for l in 0..L {
+                if rows.len() == LINES * LINE {
+                    for l in 0..LINES {
                         let to = to.add(l * LINE);
                         let old = if keep { _mm512_loadu_ps(to) } else { _mm512_setzero_ps() };
                         _mm512_storeu_ps(to, _mm512_add_ps(old, sum[l]));
                     }
                 } else {
-                    let mut all = [[0f32; LINE]; L];
-                    for l in 0..L {
+                    let mut all = [[0f32; LINE]; LINES];
+                    for l in 0..LINES {
                         _mm512_storeu_ps(all[l].as_mut_ptr(), sum[l]);
                     }
                     for (i, s) in all.as_flattened()[rows.clone()].iter().enumerate() {
@@ -253,13 +251,13 @@ mod avx512 {
     /// There must be the columns that the list names, from `panel` on.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn sum<const L: usize>(panel: *const f32, list: List<'_>) -> [__m512; L] {
-        let (mut even, mut odd) = ([_mm512_setzero_ps(); L], [_mm512_setzero_ps(); L]);
+    unsafe fn sum(panel: *const f32, list: List<'_>) -> [__m512; LINES] {
+        let (mut even, mut odd) = ([_mm512_setzero_ps(); LINES], [_mm512_setzero_ps(); LINES]);
         if let Some(value) = list.value {
             for (&k, &v) in list.index.iter().zip(value) {
                 // SAFETY: the caller's.
-                let (a, v) = (unsafe { column::<L>(panel, k) }, _mm512_set1_ps(v));
-                for l in 0..L {
+                let (a, v) = (unsafe { column(panel, k) }, _mm512_set1_ps(v));
+                for l in 0..LINES {
                     even[l] = _mm512_add_ps(even[l], _mm512_mul_ps(v, a[l]));
                 }
             }
@@ -268,17 +266,17 @@ mod avx512 {
         let pairs = list.index.chunks_exact(2);
         for &k in pairs.remainder() {
             // SAFETY: the caller's.
-            even = unsafe { column::<L>(panel, k) };
+            even = unsafe { column(panel, k) };
         }
         for pair in pairs {
             // SAFETY: the caller's.
-            let (a, b) = unsafe { (column::<L>(panel, pair[0]), column::<L>(panel, pair[1])) };
-            for l in 0..L {
+            let (a, b) = unsafe { (column(panel, pair[0]), column(panel, pair[1])) };
+            for l in 0..LINES {
                 even[l] = _mm512_add_ps(even[l], a[l]);
                 odd[l] = _mm512_add_ps(odd[l], b[l]);
             }
         }
-        for l in 0..L {
+        for l in 0..LINES {
             even[l] = _mm512_add_ps(even[l], odd[l]);
         }
         even
@@ -287,11 +285,11 @@ mod avx512 {
     /// As of [`sum`].
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn column<const L: usize>(panel: *const f32, k: u32) -> [__m512; L] {
-        let mut a = [_mm512_setzero_ps(); L];
-        for l in 0..L {
+    unsafe fn column(panel: *const f32, k: u32) -> [__m512; LINES] {
+        let mut a = [_mm512_setzero_ps(); LINES];
+        for l in 0..LINES {
             // SAFETY: the caller's.
-            a[l] = unsafe { _mm512_loadu_ps(panel.wrapping_add(k as usize * L * LINE + l * LINE)) };
+            a[l] = unsafe { _mm512_loadu_ps(panel.wrapping_add(k as usize * LINES * LINE + l * LINE)) };
         }
         a
     }

@@ -6,7 +6,7 @@ use super::bits::{Bits, Values, WORD};
 use super::col;
 use super::gemm::gemm_nt;
 use super::lists::Lists;
-use super::panels::Panels;
+use super::panels::{HEIGHT, Panels};
 use super::simd::Level;
 use crate::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
@@ -14,10 +14,8 @@ use std::cell::Cell;
 
 /// Columns of the result computed by one task: a constant, so that bits do not depend on threads.
 const STRIP: usize = 32;
-/// Rows of the result that are added up in registers.
-const ROWS: usize = 32;
 /// A strip takes the route of lists below this share of non-zero entries (measured; see DESIGN.md).
-const FEW: f32 = 0.6;
+const FEW: f32 = 0.7;
 
 thread_local! {
     /// Kept from call to call so that products allocate nothing. Taken while in use: a thread that waits may begin another.
@@ -68,6 +66,13 @@ fn combine<const N: usize>(keep: bool, outers: [Outer<'_>; N], out: &mut [f32]) 
     let terms: [_; N] = std::array::from_fn(|k| outers[k].reduced(&weighted[k]));
     let mut factors = FACTORS.take();
     factors.of(&terms);
+    if factors.samples == 0 {
+        FACTORS.set(factors);
+        if !keep {
+            out.fill(0.0);
+        }
+        return;
+    }
     out.par_chunks_mut(m * STRIP).enumerate().for_each(|(s, strip)| factors.to_strip(&terms, s * STRIP, keep, strip));
     FACTORS.set(factors);
 }
@@ -97,7 +102,7 @@ impl Outer<'_> {
 #[derive(Debug, Default)]
 struct Factors {
     samples: usize,
-    panels: Panels<ROWS>, // of `a`, times `scale`
+    panels: Panels, // of `a`, times `scale`
     bits: Bits,
 }
 
@@ -139,9 +144,9 @@ impl Factors {
             }
             let first = out.as_mut_ptr();
             for p in 0..self.panels.count() {
-                let to = |i: usize| first.wrapping_add(i * m + p * ROWS);
-                // SAFETY: `out` is borrowed mutably, and column `i` of it has so many rows from `p · ROWS` on.
-                unsafe { lists.add_panel::<ROWS>(level, self.panels.panel(p), 0..ROWS.min(m - p * ROWS), keep, to) }
+                let to = |i: usize| first.wrapping_add(i * m + p * HEIGHT);
+                // SAFETY: `out` is borrowed mutably, and column `i` of it has so many rows from `HEIGHT · p` on.
+                unsafe { lists.add_panel(level, self.panels.panel(p), 0..HEIGHT.min(m - p * HEIGHT), keep, to) }
             }
         }
         LISTS.set((lists, words));
@@ -212,6 +217,16 @@ mod tests {
         assert!(worst < 1e-5 * plain.amax().max(1.0), "off by {worst}");
     }
 
+    #[test]
+    fn what_was_there_is_gone_even_without_samples() {
+        let (a, x) = (dense(40, 9), sparse(33, 9, 0.3, true));
+        for weights in [[0.0f32; 9], [0.5; 9]] {
+            let mut out = vec![f32::NAN; 40 * 33];
+            let outer = |scale| Outer { scale, a: a.as_view(), x: x.as_view(), weights: &weights };
+            set_outers([outer(2.0), outer(-1.0)], &mut out);
+            agree(&Mat::from_vec(40, 33, out), &product(&a, &x.transpose(), |j| weights[j] as f64));
+        }
+    }
     #[test]
     fn outer_products_match_and_leave_out_absent_columns() {
         for (m, d, n) in [(500, 784, 100), (7, 3, 1), (64, 65, 5), (1, 40, 63)] {

@@ -11,16 +11,19 @@ use std::ops::Range;
 /// Values of a cache line.
 pub(super) const LINE: usize = 16;
 
-/// Panels of `H` rows, a multiple of sixteen; the last is filled up with zeros.
+/// Rows of a panel: so few that those of some hundred columns stay in the nearest cache (measured; see DESIGN.md).
+pub(super) const HEIGHT: usize = 32;
+
+/// Panels of [`HEIGHT`] rows; the last is filled up with zeros.
 #[derive(Debug, Default)]
-pub(super) struct Panels<const H: usize> {
+pub(super) struct Panels {
     data: Vec<f32>,
     start: usize,
     rows: usize,
     columns: usize,
 }
 
-impl<const H: usize> Panels<H> {
+impl Panels {
     /// A matrix of zeros.
     pub(super) fn zeros(rows: usize, columns: usize) -> Self {
         let mut panels = Self::default();
@@ -30,7 +33,7 @@ impl<const H: usize> Panels<H> {
     /// Becomes a matrix of this shape, contents unknown, in the same memory where that is large enough.
     fn reshape(&mut self, rows: usize, columns: usize) {
         (self.rows, self.columns) = (rows, columns);
-        let needed = self.count() * H * columns + LINE;
+        let needed = self.count() * HEIGHT * columns + LINE;
         if self.data.len() < needed {
             self.data = vec![0.0; needed];
             self.start = self.data.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
@@ -42,21 +45,23 @@ impl<const H: usize> Panels<H> {
     }
     /// How many panels there are.
     pub(super) fn count(&self) -> usize {
-        self.rows.div_ceil(H)
+        self.rows.div_ceil(HEIGHT)
     }
-    /// Panel `p`: column `k` of its rows from `H k` on.
+    /// Panel `p`: its rows, column by column.
     pub(super) fn panel(&self, p: usize) -> &[f32] {
-        &self.data[self.start + p * H * self.columns..][..H * self.columns]
+        &self.data[self.start + p * HEIGHT * self.columns..][..HEIGHT * self.columns]
     }
     /// The panels that `rows` touch, with the part of each.
     pub(super) fn touched(rows: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
         let within = rows.clone();
-        let part = move |p: usize| (p, within.start.max(p * H) - p * H..within.end.min((p + 1) * H) - p * H);
-        (rows.start / H..rows.end.div_ceil(H)).map(part).filter(|(_, part)| !part.is_empty())
+        let part = move |p: usize| {
+            (p, within.start.max(p * HEIGHT) - p * HEIGHT..within.end.min((p + 1) * HEIGHT) - p * HEIGHT)
+        };
+        (rows.start / HEIGHT..rows.end.div_ceil(HEIGHT)).map(part).filter(|(_, part)| !part.is_empty())
     }
     fn panels_mut(&mut self) -> impl IndexedParallelIterator<Item = (usize, &mut [f32])> {
-        let end = self.start + self.count() * H * self.columns;
-        self.data[self.start..end].par_chunks_mut((H * self.columns).max(1)).enumerate()
+        let end = self.start + self.count() * HEIGHT * self.columns;
+        self.data[self.start..end].par_chunks_mut((HEIGHT * self.columns).max(1)).enumerate()
     }
     /// Writes every column of every panel, in parallel: `f(rows, column, to)`, where `to` is as long as `rows`.
     pub(super) fn fill_with(
@@ -67,8 +72,8 @@ impl<const H: usize> Panels<H> {
     ) {
         self.reshape(rows, columns);
         self.panels_mut().for_each(|(p, panel)| {
-            let rows = p * H..rows.min((p + 1) * H);
-            for (k, column) in panel.chunks_exact_mut(H).enumerate() {
+            let rows = p * HEIGHT..rows.min((p + 1) * HEIGHT);
+            for (k, column) in panel.chunks_exact_mut(HEIGHT).enumerate() {
                 let (there, beyond) = column.split_at_mut(rows.len());
                 f(rows.clone(), k, there);
                 beyond.fill(0.0);
@@ -77,7 +82,13 @@ impl<const H: usize> Panels<H> {
     }
     /// Becomes a copy of `m`, in parallel.
     pub(super) fn copy_from(&mut self, m: MatRef<'_>) {
-        self.fill_with(m.nrows(), m.ncols(), |rows, k, to| to.copy_from_slice(&col(&m, k)[rows]));
+        self.fill_with(m.nrows(), m.ncols(), |rows, k, to| {
+            let from = &col(&m, k)[rows];
+            match (from.first_chunk::<HEIGHT>(), to.first_chunk_mut::<HEIGHT>()) {
+                (Some(from), Some(to)) => *to = *from, // without a call
+                _ => to.copy_from_slice(from),
+            }
+        });
     }
     /// Becomes `mᵀ`, in parallel.
     pub(super) fn transpose_from(&mut self, m: MatRef<'_>) {
@@ -87,9 +98,9 @@ impl<const H: usize> Panels<H> {
         let (columns, rows) = m.shape();
         self.reshape(rows, columns);
         self.panels_mut().for_each(|(p, panel)| {
-            for (k, part) in panel.chunks_mut(H * LINE).enumerate() {
-                for line in (0..H).step_by(LINE) {
-                    block::<H>(level, m, (k * LINE, p * H + line), &mut part[line..]);
+            for (k, part) in panel.chunks_mut(HEIGHT * LINE).enumerate() {
+                for line in (0..HEIGHT).step_by(LINE) {
+                    block(level, m, (k * LINE, p * HEIGHT + line), &mut part[line..]);
                 }
             }
         });
@@ -97,36 +108,36 @@ impl<const H: usize> Panels<H> {
     /// The matrix as one of the library's: for tests.
     #[cfg(test)]
     fn to_mat(&self) -> crate::Mat {
-        crate::Mat::from_fn(self.rows, self.columns, |i, k| self.panel(i / H)[k * H + i % H])
+        crate::Mat::from_fn(self.rows, self.columns, |i, k| self.panel(i / HEIGHT)[k * HEIGHT + i % HEIGHT])
     }
 }
 
-impl<const H: usize> Clone for Panels<H> {
+impl Clone for Panels {
     /// Alignment is a matter of the memory, so that a copy has to find its own.
     fn clone(&self) -> Self {
         let mut copy = Self::default();
         copy.fill_with(self.rows, self.columns, |rows, k, to| {
-            to.copy_from_slice(&self.panel(rows.start / H)[k * H..][..rows.len()]);
+            to.copy_from_slice(&self.panel(rows.start / HEIGHT)[k * HEIGHT..][..rows.len()]);
         });
         copy
     }
 }
 
-/// The transpose of at most sixteen rows and columns of `m` from `top` and `left` on; rows of `out` are `H` apart, and what
+/// The transpose of at most sixteen rows and columns of `m` from `top` and `left` on; rows of `out` are `HEIGHT` apart, and what
 /// is beyond `m` is zero.
 #[inline]
-fn block<const H: usize>(level: Level, m: MatRef<'_>, (top, left): (usize, usize), out: &mut [f32]) {
+fn block(level: Level, m: MatRef<'_>, (top, left): (usize, usize), out: &mut [f32]) {
     let height = LINE.min(m.nrows() - top);
     let width = LINE.min(m.ncols().saturating_sub(left));
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if height == LINE && width == LINE && is_x86_feature_detected!("avx512f") => {
-            let corner = &mut out[..(LINE - 1) * H + LINE];
+            let corner = &mut out[..(LINE - 1) * HEIGHT + LINE];
             // SAFETY: the feature was detected; the block lies within `m`, as its view checks, and within `out`.
-            unsafe { turn(m.view((top, left), (LINE, LINE)), corner.as_mut_ptr(), H) }
+            unsafe { turn(m.view((top, left), (LINE, LINE)), corner.as_mut_ptr(), HEIGHT) }
         }
         _ => {
-            for (j, row) in out.chunks_mut(H).enumerate().take(height) {
+            for (j, row) in out.chunks_mut(HEIGHT).enumerate().take(height) {
                 for (i, value) in row[..LINE].iter_mut().enumerate() {
                     *value = if i < width { m[(top + j, left + i)] } else { 0.0 };
                 }
@@ -189,27 +200,27 @@ mod tests {
     fn contents_survive_and_columns_begin_on_cache_lines() {
         for (r, c) in [(1, 1), (16, 3), (64, 64), (65, 17), (512, 2), (0, 4), (40, 0), (500, 70), (31, 129)] {
             let a = Mat::from_fn(r, c, |i, j| (i * 1000 + j) as f32);
-            let mut p = Panels::<64>::zeros(0, 0);
+            let mut p = Panels::zeros(0, 0);
             p.fill_with(r + 64, c, |_, _, to| to.fill(9.0)); // what lay there before
             p.copy_from(a.as_view());
             assert_eq!((p.to_mat(), p.clone().to_mat(), p.shape()), (a.clone(), a.clone(), (r, c)));
             for level in Level::available() {
-                let mut t = Panels::<64>::default();
+                let mut t = Panels::default();
                 t.fill_with(c + 64, r, |_, _, to| to.fill(9.0));
                 t.transpose_from_at(level, a.as_view());
                 assert_eq!(t.to_mat(), a.transpose(), "{level:?}, {r} × {c}");
-                let beyond = (0..t.count()).flat_map(|k| t.panel(k).chunks(64).map(move |column| (k, column)));
-                assert!(beyond.into_iter().all(|(k, column)| column.iter().skip(c - k * 64).all(|&v| v == 0.0)));
+                let beyond = (0..t.count()).flat_map(|k| t.panel(k).chunks(HEIGHT).map(move |column| (k, column)));
+                assert!(beyond.into_iter().all(|(k, column)| column.iter().skip(c - k * HEIGHT).all(|&v| v == 0.0)));
             }
             assert!((0..p.count()).all(|k| (p.panel(k).as_ptr() as usize).is_multiple_of(64)));
         }
     }
     #[test]
     fn parts_of_panels_cover_the_rows() {
-        let parts = |rows| Panels::<64>::touched(rows).collect::<Vec<_>>();
-        assert_eq!(parts(0..64), [(0, 0..64)]);
-        assert_eq!(parts(60..130), [(0, 60..64), (1, 0..64), (2, 0..2)]);
-        assert_eq!(parts(70..71), [(1, 6..7)]);
+        let parts = |rows| Panels::touched(rows).collect::<Vec<_>>();
+        assert_eq!(parts(0..32), [(0, 0..32)]);
+        assert_eq!(parts(30..66), [(0, 30..32), (1, 0..32), (2, 0..2)]);
+        assert_eq!(parts(40..41), [(1, 8..9)]);
         assert_eq!(parts(5..5), []);
     }
 }

@@ -8,8 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::bits::WORD;
-use super::lists::HEIGHT;
-use super::panels::Panels;
+use super::panels::{HEIGHT, Panels};
 use super::simd::Level;
 use crate::MatMut;
 use std::ops::Range;
@@ -52,7 +51,7 @@ impl Patterns {
     pub(super) fn add_to(
         &self,
         level: Level,
-        (a, rows): (&Panels<HEIGHT>, Range<usize>),
+        (a, rows): (&Panels, Range<usize>),
         columns: &[usize],
         mut out: MatMut<'_>,
     ) {
@@ -67,7 +66,7 @@ impl Patterns {
         }
     }
     /// One row of the product, row `row` of `out`.
-    fn add_row(&self, (a, i): (&Panels<HEIGHT>, usize), row: usize, columns: &[usize], out: &mut MatMut<'_>) {
+    fn add_row(&self, (a, i): (&Panels, usize), row: usize, columns: &[usize], out: &mut MatMut<'_>) {
         let weights = (0..a.count()).flat_map(|p| a.panel(p)[i * HEIGHT..][..HEIGHT].chunks(ENTRIES));
         for (weights, patterns) in weights.zip(self.patterns.chunks(self.stride)).take(self.tables) {
             let table = self.table(weights);
@@ -102,13 +101,7 @@ mod avx512 {
 
     /// # Panics
     /// If the machine has no AVX-512.
-    pub(super) fn add_to(
-        patterns: &Patterns,
-        a: &Panels<HEIGHT>,
-        rows: Range<usize>,
-        columns: &[usize],
-        mut out: MatMut<'_>,
-    ) {
+    pub(super) fn add_to(patterns: &Patterns, a: &Panels, rows: Range<usize>, columns: &[usize], mut out: MatMut<'_>) {
         assert!(is_x86_feature_detected!("avx512f"), "this machine has no AVX-512");
         let whole = rows.len() / ROWS * ROWS;
         for (b, columns) in columns.chunks(BLOCKS * LANES).enumerate() {
@@ -131,7 +124,7 @@ mod avx512 {
     /// A product with some columns: those from `first` on in the patterns, `columns` in the result.
     struct Product<'a> {
         patterns: &'a Patterns,
-        a: &'a Panels<HEIGHT>,
+        a: &'a Panels,
         first: usize,
         columns: &'a [usize],
     }

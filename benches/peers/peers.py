@@ -1,0 +1,487 @@
+#!/usr/bin/env python3
+"""Times other programs that train and sample restricted Boltzmann machines, and `throughput` between them.
+
+    peers.py compare [--rounds 5] [--case NAME] [--model FILE] [--throughput PATH] [--mnist DIR] [--threads 2]
+    peers.py run --peer NAME --case NAME [--mnist DIR] [--threads 2]
+
+`compare` starts every program of a case once a round, one after the other, each as a process of its own that does the
+work once before it is timed; it prints a JSON line for each time, and at the end a table of medians with the ratio of
+the fastest peer to Harmonium. What is timed is a part of the work of a case (the same part for all), scaled to the whole.
+
+All do the same work in single precision, on MNIST from intensity 128 on: plain CD or PCD with learning rate 0.05, no
+momentum, weights that start normal with deviation 0.01, a new order of the samples every epoch; block Gibbs sampling and
+annealed importance sampling from normal weights of deviation 0.05 without biases, or from those of `--model`.
+"""
+import argparse
+import json
+import os
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+VISIBLE = 784
+RATE = 0.05
+# name: hidden units, batch, sweeps, persistent chains (0: chains start at the data)
+TRAINING = {
+    "cd1_h500_b100": (500, 100, 1, 0),
+    "pcd1_c100_h500_b100": (500, 100, 1, 100),
+    "pcd1_c500_h500_b100": (500, 100, 1, 500),
+    "cd10_h500_b100": (500, 100, 10, 0),
+    "cd1_h2000_b500": (2000, 500, 1, 0),
+}
+GIBBS = "gibbs_784x500_c1000_s1000"
+AIS = "ais_784x500_c100_t14500"
+# The part of the work that is timed.
+PART = {"cd1_h500_b100": 1.0, "pcd1_c100_h500_b100": 1.0, "pcd1_c500_h500_b100": 0.3, "cd10_h500_b100": 0.3,
+        "cd1_h2000_b500": 0.5, GIBBS: 0.1, AIS: 0.1}
+SLOW = {"sklearn", "rbms", "learnergy"}  # a fifth of the part
+FAST = ["torch", "jax", "numpy"]
+
+
+def peers_of(case):
+    if case == GIBBS:
+        return FAST
+    if case == AIS:
+        return ["torch", "jax"]
+    library = {"cd1_h500_b100": ["rbms", "learnergy"], "pcd1_c100_h500_b100": ["sklearn", "rbms"]}
+    return FAST + library.get(case, [])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["compare", "run"])
+    parser.add_argument("--peer")
+    parser.add_argument("--case", default="", help="only cases whose name contains this")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--mnist", default="datasets/mnist")
+    parser.add_argument("--model", help="weights for sampling and annealing: safetensors")
+    parser.add_argument("--throughput", default="target/release/examples/throughput")
+    args = parser.parse_args()
+    if args.what == "compare":
+        compare(args)
+    else:
+        environment(args.threads)
+        print(json.dumps({"peer": args.peer, "case": args.case, "seconds": run(args)}))
+
+
+def environment(threads):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"):
+        os.environ[name] = str(threads)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+# ------------------------------------------------------------------------------------------------------------ comparison
+def compare(args):
+    cases = [c for c in [*TRAINING, GIBBS, AIS] if args.case in c]
+    if args.model:
+        cases = [c for c in cases if c in (GIBBS, AIS)]
+    rows = []
+    for case in cases:
+        times = {}
+        for _ in range(args.rounds):
+            for peer in [*peers_of(case), "harmonium"]:
+                times.setdefault(peer, []).append(one(args, peer, case))
+                print(json.dumps({"case": case, "peer": peer, "seconds": round(times[peer][-1], 4)}), flush=True)
+        rows.append((case, {peer: statistics.median(t) for peer, t in times.items()}))
+    for case, medians in rows:
+        ours = medians.pop("harmonium")
+        best = min(medians, key=medians.get)
+        others = ", ".join(f"{p} {t:.2f} s ({t / ours:.1f})" for p, t in sorted(medians.items(), key=lambda m: m[1]))
+        print(f"{case}: harmonium {ours:.2f} s; {others}; fastest peer / harmonium ({best}) {medians[best] / ours:.2f}")
+
+
+def one(args, peer, case):
+    if peer == "harmonium":
+        which = "gibbs" if case == GIBBS else "ais" if case == AIS else "rbm"
+        command = [args.throughput, "--which", which, "--case", case, "--reps", "1", "--scale", str(PART[case]),
+                   "--threads", str(args.threads)]
+        key = "median_s"
+    else:
+        command = [sys.executable, __file__, "run", "--peer", peer, "--case", case, "--threads", str(args.threads),
+                   "--mnist", args.mnist]
+        key = "seconds"
+    if args.model:
+        command += ["--model", args.model]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])[key]
+
+
+# ----------------------------------------------------------------------------------------------------------------- peers
+def run(args):
+    import numpy as np
+
+    part = PART[args.case] / (5 if args.peer in SLOW else 1)
+    if args.case in TRAINING:
+        x = mnist(args.mnist)
+        hidden, batch, sweeps, chains = TRAINING[args.case]
+        part = max(1, round(part * len(x) / batch)) * batch
+        work = globals()["train_" + args.peer](x, weights(hidden, 0.01), batch, sweeps, chains)
+        whole = len(x)
+    else:
+        machine = stored(args.model) if args.model else (weights(500, 0.05), np.zeros(VISIBLE, "f"), np.zeros(500, "f"))
+        whole = 1000 if args.case == GIBBS else 14500
+        part = round(part * whole)
+        name = "gibbs_" if args.case == GIBBS else "ais_"
+        work = globals()[name + args.peer](*machine)
+    work(part)
+    began = time.perf_counter()
+    work(part)
+    return (time.perf_counter() - began) * whole / part
+
+
+def mnist(folder):
+    import gzip
+
+    import numpy as np
+
+    name = os.path.join(folder, "train-images-idx3-ubyte")
+    with (open(name, "rb") if os.path.exists(name) else gzip.open(name + ".gz", "rb")) as f:
+        _, n, rows, columns = struct.unpack(">IIII", f.read(16))
+        return (np.frombuffer(f.read(), np.uint8).reshape(n, rows * columns) >= 128).astype("f")
+
+
+def weights(hidden, deviation):
+    import numpy as np
+
+    return (np.random.default_rng(0).standard_normal((VISIBLE, hidden)) * deviation).astype("f")
+
+
+def stored(path):
+    """Weights (visible × hidden) and biases of a file written by Harmonium or laid out like one."""
+    import numpy as np
+
+    with open(path, "rb") as f:
+        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        data = f.read()
+
+    def tensor(name):
+        kind = {"F32": "<f4", "F64": "<f8"}[header[name]["dtype"]]
+        begin, end = header[name]["data_offsets"]
+        return np.frombuffer(data[begin:end], kind).reshape(header[name]["shape"]).astype("f")
+
+    return np.ascontiguousarray(tensor("weights").T), tensor("visible_bias"), tensor("hidden_bias")
+
+
+def train_numpy(x, w, batch, sweeps, chains):
+    import numpy as np
+
+    rng = np.random.Generator(np.random.SFC64(1))
+    n, (d, h) = chains or batch, w.shape
+    b, c = np.zeros(d, "f"), np.zeros(h, "f")
+    kept = rng.integers(0, 2, (n, d)).astype("f")
+    data_mean, mean, coins_h = np.empty((batch, h), "f"), np.empty((n, h), "f"), np.empty((n, h), "f")
+    pixels, coins_v, step = np.empty((n, d), "f"), np.empty((n, d), "f"), np.empty_like(w)
+
+    def respond(states, factor, bias, out):
+        np.dot(states, factor, out=out)
+        out += bias
+        np.negative(out, out=out)
+        np.exp(out, out=out)
+        out += 1
+        return np.reciprocal(out, out=out)
+
+    def draw(p, coins):
+        rng.random(out=coins, dtype="f")
+        return np.less(coins, p, out=coins, casting="unsafe")
+
+    def work(samples):
+        order = rng.permutation(len(x))[:samples]
+        for first in range(0, samples, batch):
+            v = x[order[first:first + batch]]
+            respond(v, w, c, data_mean)
+            if chains:
+                respond(kept, w, c, mean)
+            else:
+                mean[:] = data_mean
+            for _ in range(sweeps):
+                u = draw(respond(draw(mean, coins_h), w.T, b, pixels), coins_v)
+                respond(u, w, c, mean)
+            if chains:
+                kept[:] = u
+            for sign, states, means in ((RATE / batch, v, data_mean), (-RATE / n, u, mean)):
+                np.dot(states.T, means, out=step)
+                np.multiply(step, sign, out=step)
+                np.add(w, step, out=w)
+            b[:] += RATE * (v.mean(0) - u.mean(0))
+            c[:] += RATE * (data_mean.mean(0) - mean.mean(0))
+
+    return work
+
+
+def train_torch(x, w, batch, sweeps, chains):
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.manual_seed(1)
+    x, w, n = torch.from_numpy(x), torch.from_numpy(w), chains or batch
+    d, h = w.shape
+    b, c, kept = torch.zeros(d), torch.zeros(h), torch.bernoulli(torch.full((n, d), 0.5))
+    data_mean, mean, coins_h = torch.empty(batch, h), torch.empty(n, h), torch.empty(n, h)
+    pixels, coins_v = torch.empty(n, d), torch.empty(n, d)
+
+    def respond(states, factor, bias, out):
+        return torch.addmm(bias, states, factor, out=out).sigmoid_()
+
+    def draw(p, coins):
+        return torch.lt(coins.uniform_(), p, out=coins)
+
+    @torch.inference_mode()
+    def work(samples):
+        nonlocal kept
+        order = torch.randperm(len(x))[:samples]
+        for first in range(0, samples, batch):
+            v = x[order[first:first + batch]]
+            respond(v, w, c, data_mean)
+            if chains:
+                respond(kept, w, c, mean)
+            else:
+                mean.copy_(data_mean)
+            for _ in range(sweeps):
+                u = draw(respond(draw(mean, coins_h), w.t(), b, pixels), coins_v)
+                respond(u, w, c, mean)
+            if chains:
+                kept.copy_(u)
+            w.addmm_(v.t(), data_mean, alpha=RATE / batch)
+            w.addmm_(u.t(), mean, alpha=-RATE / n)
+            b.add_(v.mean(0) - u.mean(0), alpha=RATE)
+            c.add_(data_mean.mean(0) - mean.mean(0), alpha=RATE)
+
+    return work
+
+
+def train_jax(x, w, batch, sweeps, chains):
+    import jax
+    import jax.numpy as jnp
+    from functools import partial
+
+    x, n = jnp.asarray(x), chains or batch
+    d, h = w.shape
+
+    def draw(key, p):
+        return (jax.random.uniform(key, p.shape) < p).astype(jnp.float32)
+
+    def update(state, of_batch):
+        w, b, c, kept = state
+        index, key = of_batch
+        v = x[index]
+        data_mean = jax.nn.sigmoid(v @ w + c)
+        mean = jax.nn.sigmoid(kept @ w + c) if chains else data_mean
+        keys = jax.random.split(key, 2 * sweeps)
+
+        def sweep(k, at):
+            hidden = draw(keys[2 * k], at[0])
+            visible = draw(keys[2 * k + 1], jax.nn.sigmoid(hidden @ w.T + b))
+            return jax.nn.sigmoid(visible @ w + c), visible
+
+        start = (mean, kept)
+        mean, u = jax.lax.fori_loop(0, sweeps, sweep, start) if sweeps > 1 else sweep(0, start)
+        w = w + RATE * (v.T @ data_mean / batch - u.T @ mean / n)
+        b = b + RATE * (v.mean(0) - u.mean(0))
+        return (w, b, c + RATE * (data_mean.mean(0) - mean.mean(0)), u), None
+
+    @partial(jax.jit, static_argnums=2, donate_argnums=0)
+    def epoch(state, key, samples):
+        first, second = jax.random.split(key)
+        order = jax.random.permutation(first, len(x))[:samples].reshape(samples // batch, batch)
+        return jax.lax.scan(update, state, (order, jax.random.split(second, samples // batch)))[0]
+
+    at = {"key": jax.random.key(0, impl="threefry2x32")}
+    at["state"] = (jnp.asarray(w), jnp.zeros(d), jnp.zeros(h), jnp.zeros((n, d)))
+
+    def work(samples):
+        at["key"], key = jax.random.split(at["key"])
+        at["state"] = jax.block_until_ready(epoch(at["state"], key, samples))
+
+    return work
+
+
+def train_sklearn(x, w, batch, sweeps, chains):
+    from sklearn.neural_network import BernoulliRBM
+
+    def work(samples):
+        BernoulliRBM(w.shape[1], learning_rate=RATE, batch_size=batch, n_iter=1, random_state=0).fit(x[:samples])
+
+    return work
+
+
+def train_rbms(x, w, batch, sweeps, chains):
+    import torch
+    from rbms.bernoulli_bernoulli.classes import BBRBM
+    from rbms.training.pcd import fit_batch_pcd
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    x, d, h = torch.from_numpy(x), *w.shape
+    ones = torch.ones(len(x), 1)
+    model = BBRBM(torch.from_numpy(w), torch.zeros(d), torch.zeros(h))
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, maximize=True)
+    at = {"chains": model.init_chains(chains or batch)}
+
+    @torch.no_grad()
+    def work(samples):
+        order = torch.randperm(len(x))[:samples]
+        for first in range(0, samples, batch):
+            index = order[first:first + batch]
+            if not chains:
+                at["chains"] = model.init_chains(batch, start_v=x[index])
+            optimizer.zero_grad(set_to_none=False)
+            data = (x[index], ones[index])
+            at["chains"], _ = fit_batch_pcd(data, at["chains"], model, sweeps, 1.0, centered=False)
+            optimizer.step()
+
+    return work
+
+
+def train_learnergy(x, w, batch, sweeps, chains):
+    import logging
+
+    import torch
+    from torch.utils.data import TensorDataset
+
+    logging.disable(logging.CRITICAL)
+    from learnergy.models.bernoulli import RBM
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    model = RBM(VISIBLE, w.shape[1], steps=sweeps, learning_rate=RATE)
+    model.logger = None
+    x = torch.from_numpy(x)
+    return lambda n: model.fit(TensorDataset(x[:n], torch.zeros(n)), batch_size=batch, epochs=1)
+
+
+def gibbs_numpy(w, b, c):
+    import numpy as np
+
+    rng, n = np.random.Generator(np.random.SFC64(1)), 1000
+    at = {"v": rng.integers(0, 2, (n, VISIBLE)).astype("f")}
+    buffers = [(np.empty((n, k), "f"), np.empty((n, k), "f")) for k in w.shape[::-1]]
+
+    def draw(states, factor, bias, p, coins):
+        np.dot(states, factor, out=p)
+        p += bias
+        np.negative(p, out=p)
+        np.exp(p, out=p)
+        p += 1
+        np.reciprocal(p, out=p)
+        rng.random(out=coins, dtype="f")
+        return np.less(coins, p, out=coins, casting="unsafe")
+
+    def work(sweeps):
+        for _ in range(sweeps):
+            at["v"] = draw(draw(at["v"], w, c, *buffers[0]), w.T, b, *buffers[1])
+
+    return work
+
+
+def gibbs_torch(w, b, c):
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    w, b, c, n = torch.from_numpy(w), torch.from_numpy(b), torch.from_numpy(c), 1000
+    at = {"v": torch.bernoulli(torch.full((n, VISIBLE), 0.5))}
+    (ph, uh), (pv, uv) = [(torch.empty(n, k), torch.empty(n, k)) for k in w.shape[::-1]]
+
+    @torch.inference_mode()
+    def work(sweeps):
+        v = at["v"]
+        for _ in range(sweeps):
+            h = torch.lt(uh.uniform_(), torch.addmm(c, v, w, out=ph).sigmoid_(), out=uh)
+            v = torch.lt(uv.uniform_(), torch.addmm(b, h, w.t(), out=pv).sigmoid_(), out=uv)
+        at["v"] = v
+
+    return work
+
+
+def gibbs_jax(w, b, c):
+    import jax
+    import jax.numpy as jnp
+    from functools import partial
+
+    w, b, c = jnp.asarray(w), jnp.asarray(b), jnp.asarray(c)
+    at = {"v": jnp.zeros((1000, VISIBLE)), "key": jax.random.key(0, impl="threefry2x32")}
+
+    @partial(jax.jit, static_argnums=2)
+    def sweep_all(v, key, sweeps):
+        def sweep(v, key):
+            first, second = jax.random.split(key)
+            p = jax.nn.sigmoid(v @ w + c)
+            h = (jax.random.uniform(first, p.shape) < p).astype(jnp.float32)
+            p = jax.nn.sigmoid(h @ w.T + b)
+            return (jax.random.uniform(second, p.shape) < p).astype(jnp.float32), None
+
+        return jax.lax.scan(sweep, v, jax.random.split(key, sweeps))[0]
+
+    def work(sweeps):
+        at["key"], key = jax.random.split(at["key"])
+        at["v"] = jax.block_until_ready(sweep_all(at["v"], key, sweeps))
+
+    return work
+
+
+def ais_torch(w, b, c):
+    import numpy as np
+    import torch
+    import torch.nn.functional as functional
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    w, b, c, n = torch.from_numpy(w), torch.from_numpy(b), torch.from_numpy(c), 100
+    (uh, uv), base = [torch.empty(n, k) for k in w.shape[::-1]], torch.zeros(VISIBLE)
+
+    @torch.inference_mode()
+    def work(temperatures):
+        betas, log_weights = np.linspace(0, 1, temperatures + 1), torch.zeros(n)
+        v = torch.bernoulli(torch.full((n, VISIBLE), 0.5))
+        for before, after in zip(map(float, betas), map(float, betas[1:])):
+            field = torch.addmm(c, v, w)
+            softplus = functional.softplus
+            log_weights += (after - before) * (v @ (b - base))
+            log_weights += (softplus(after * field) - softplus(before * field)).sum(1)
+            h = torch.lt(uh.uniform_(), (field * after).sigmoid_(), out=uh)
+            p = torch.addmm(b, h, w.t(), alpha=after, beta=after).add_(base, alpha=1 - after).sigmoid_()
+            v = torch.lt(uv.uniform_(), p, out=uv)
+        return torch.logsumexp(log_weights, 0)
+
+    return work
+
+
+def ais_jax(w, b, c):
+    import jax
+    import jax.numpy as jnp
+    from functools import partial
+
+    w, b, c, n = jnp.asarray(w), jnp.asarray(b), jnp.asarray(c), 100
+
+    @partial(jax.jit, static_argnums=1)
+    def anneal(key, temperatures):
+        betas = jnp.linspace(0, 1, temperatures + 1)
+
+        def cool(state, at):
+            v, log_weights = state
+            before, after, key = at
+            first, second = jax.random.split(key)
+            field = v @ w + c
+            softplus = jax.nn.softplus
+            log_weights += (after - before) * (v @ b)
+            log_weights += (softplus(after * field) - softplus(before * field)).sum(1)
+            h = (jax.random.uniform(first, field.shape) < jax.nn.sigmoid(after * field)).astype(jnp.float32)
+            p = jax.nn.sigmoid(after * (h @ w.T + b))
+            return ((jax.random.uniform(second, p.shape) < p).astype(jnp.float32), log_weights), None
+
+        first, key = jax.random.split(key)
+        v = (jax.random.uniform(first, (n, VISIBLE)) < 0.5).astype(jnp.float32)
+        keys = jax.random.split(key, temperatures)
+        return jax.lax.scan(cool, (v, jnp.zeros(n)), (betas[:-1], betas[1:], keys))[0][1]
+
+    key = jax.random.key(0, impl="threefry2x32")
+    return lambda temperatures: jax.block_until_ready(anneal(key, temperatures))
+
+
+if __name__ == "__main__":
+    main()
