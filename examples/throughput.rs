@@ -6,7 +6,8 @@
 //!
 //! One JSON line a case: `median_s` is the time of the whole case (an epoch of 60,000 images, 1,000 sweeps of 1,000
 //! chains, 14,500 temperatures of 100 runs), whatever part of it was timed. On two cores of an AMD EPYC (Zen 4), an epoch of
-//! CD-1 with 500 hidden units takes about 0.7 s; README.md has a table beside other programs.
+//! CD-1 with 500 hidden units takes 0.7 to 0.9 s; README.md has a table beside other programs, `benches/peers` the program
+//! that makes it.
 //!
 //! Bernoulli units, plain gradients, no momentum, learning rate 0.05, MNIST from intensity 128 on. Weights start normal with
 //! deviation 0.01 (`rbm`) or are normal with deviation 0.05 (`gibbs`, `ais`; half of all units are then on), biases are
@@ -52,6 +53,12 @@ struct Settings {
     /// Time this part of the work, and scale the result
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = share)]
     scale: f64,
+    /// Another number of hidden units than the case has
+    #[arg(long, value_name = "N", value_parser = common::at_least_one())]
+    hidden: Option<usize>,
+    /// Another number of chains or runs than the case has
+    #[arg(long, value_name = "N", value_parser = common::at_least_one())]
+    chains: Option<usize>,
     /// Repeats after a first one that is not counted
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = common::at_least_one())]
     reps: usize,
@@ -81,8 +88,8 @@ fn share(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// One case of training.
+#[derive(Clone, Copy)]
 struct Training {
-    name: &'static str,
     hidden: usize,
     batch: usize,
     sweeps: usize,
@@ -90,12 +97,22 @@ struct Training {
     chains: Option<usize>,
 }
 
+impl Training {
+    fn name(&self) -> String {
+        let Self { hidden, batch, sweeps, chains } = self;
+        match chains {
+            None => format!("cd{sweeps}_h{hidden}_b{batch}"),
+            Some(chains) => format!("pcd{sweeps}_c{chains}_h{hidden}_b{batch}"),
+        }
+    }
+}
+
 const TRAININGS: [Training; 5] = [
-    Training { name: "cd1_h500_b100", hidden: 500, batch: 100, sweeps: 1, chains: None },
-    Training { name: "pcd1_c100_h500_b100", hidden: 500, batch: 100, sweeps: 1, chains: Some(100) },
-    Training { name: "pcd1_c500_h500_b100", hidden: 500, batch: 100, sweeps: 1, chains: Some(500) },
-    Training { name: "cd10_h500_b100", hidden: 500, batch: 100, sweeps: 10, chains: None },
-    Training { name: "cd1_h2000_b500", hidden: 2000, batch: 500, sweeps: 1, chains: None },
+    Training { hidden: 500, batch: 100, sweeps: 1, chains: None },
+    Training { hidden: 500, batch: 100, sweeps: 1, chains: Some(100) },
+    Training { hidden: 500, batch: 100, sweeps: 1, chains: Some(500) },
+    Training { hidden: 500, batch: 100, sweeps: 10, chains: None },
+    Training { hidden: 2000, batch: 500, sweeps: 1, chains: None },
 ];
 
 fn main() -> ExitCode {
@@ -110,11 +127,16 @@ fn measure(s: &Settings) -> Result<()> {
     match s.which {
         Which::Rbm => {
             let data = threshold(&s.common.load()?.train.images);
-            let cases = TRAININGS.iter().filter(|t| t.name.contains(&s.case));
-            cases.into_iter().try_for_each(|t| training(s, t, &data))
+            let mut cases = TRAININGS.iter().filter(|t| t.name().contains(&s.case));
+            let other = |t: &Training| Training {
+                hidden: s.hidden.unwrap_or(t.hidden),
+                chains: t.chains.map(|n| s.chains.unwrap_or(n)),
+                ..*t
+            };
+            cases.try_for_each(|t| training(s, &other(t), &data))
         }
-        Which::Gibbs => gibbs(s, "gibbs_784x500_c1000_s1000"),
-        Which::Ais => annealing(s, "ais_784x500_c100_t14500"),
+        Which::Gibbs => gibbs(s),
+        Which::Ais => annealing(s),
     }
 }
 
@@ -150,18 +172,19 @@ fn training(s: &Settings, t: &Training, data: &Pixels) -> Result<()> {
     let error =
         reconstruction_error(&rbm, harmonium::data::slice(data, 0..1000.min(data.n_samples()))?.to_mat().as_view())?;
     let said = json!({ "reconstruction_error": error, "weights": "trained from normal ones of deviation 0.01" });
-    report(s, t.name, &times, ("samples/s", data.n_samples() as f64), updates as f64 / whole as f64, said)
+    report(s, &t.name(), &times, ("samples/s", data.n_samples() as f64), updates as f64 / whole as f64, said)
 }
 
-/// Sweeps of a thousand chains.
-fn gibbs(s: &Settings, name: &str) -> Result<()> {
+/// Sweeps of many chains.
+fn gibbs(s: &Settings) -> Result<()> {
     const SWEEPS: f64 = 1000.0;
+    let (n, (rbm, weights)) = (s.chains.unwrap_or(1000), machine(s)?);
+    let name = format!("gibbs_{}x{}_c{n}_s{SWEEPS}", rbm.n_visible(), rbm.n_hidden());
     if !name.contains(&s.case) {
         return Ok(());
     }
-    let (rbm, weights) = machine(s)?;
     let sweeps = ((s.scale * SWEEPS) as usize).max(1);
-    let mut chains = Chains::new(coins(&rbm, 1000, s.common.seed), s.common.seed);
+    let mut chains = Chains::new(coins(&rbm, n, s.common.seed), s.common.seed);
     let times = timed(s.reps, || {
         chains.advance(&BlockGibbs::new(sweeps), &rbm);
         Ok(())
@@ -169,16 +192,17 @@ fn gibbs(s: &Settings, name: &str) -> Result<()> {
     let on = |rows: std::ops::Range<usize>| chains.states.x().rows_range(rows).mean();
     let (v, h) = (on(0..rbm.n_visible()), on(rbm.n_visible()..rbm.n_visible() + rbm.n_hidden()));
     let said = json!({ "visible_on": v, "hidden_on": h, "weights": weights });
-    report(s, name, &times, ("chain-sweeps/s", 1000.0 * SWEEPS), sweeps as f64 / SWEEPS, said)
+    report(s, &name, &times, ("chain-sweeps/s", n as f64 * SWEEPS), sweeps as f64 / SWEEPS, said)
 }
 
-/// Temperatures of a hundred runs.
-fn annealing(s: &Settings, name: &str) -> Result<()> {
+/// Temperatures of annealed importance sampling.
+fn annealing(s: &Settings) -> Result<()> {
     const TEMPERATURES: f64 = 14_500.0;
+    let (runs, (rbm, weights)) = (s.chains.unwrap_or(100), machine(s)?);
+    let name = format!("ais_{}x{}_c{runs}_t{TEMPERATURES}", rbm.n_visible(), rbm.n_hidden());
     if !name.contains(&s.case) {
         return Ok(());
     }
-    let (rbm, weights) = machine(s)?;
     let n = ((s.scale * TEMPERATURES) as usize).max(2);
     let base = match &s.model {
         None => base_rate(&rbm, &[], 0.0)?, // uniform, as the machine itself nearly is
@@ -187,18 +211,18 @@ fn annealing(s: &Settings, name: &str) -> Result<()> {
     let (mut seed, mut values) = (s.common.seed, vec![]);
     let times = timed(s.reps, || {
         seed += 1;
-        values.push(ais(&rbm, &base, &Ais { betas: Ais::linear(n), runs: 100, seed })?.value);
+        values.push(ais(&rbm, &base, &Ais { betas: Ais::linear(n), runs, seed })?.value);
         Ok(())
     })?;
     let said = json!({ "log_z": values, "weights": weights });
-    report(s, name, &times, ("temps/s", TEMPERATURES), n as f64 / TEMPERATURES, said)
+    report(s, &name, &times, ("temps/s", TEMPERATURES), n as f64 / TEMPERATURES, said)
 }
 
 /// The machine to sample, and what its weights are.
 fn machine(s: &Settings) -> Result<(Rbm, String)> {
     Ok(match &s.model {
         Some(path) => (load_rbm(path)?.0, path.display().to_string()),
-        None => (random(500, 0.05, s.common.seed), "normal, deviation 0.05".into()),
+        None => (random(s.hidden.unwrap_or(500), 0.05, s.common.seed), "normal, deviation 0.05".into()),
     })
 }
 

@@ -144,6 +144,16 @@ impl Params {
         let range = self.slots[k].range();
         &mut self.as_mut_slice()[range]
     }
+    /// Two slots, flat, mutable, in the order of the slots.
+    ///
+    /// # Panics
+    /// If `first` does not come before `second`.
+    pub fn pair_mut(&mut self, first: usize, second: usize) -> [&mut [f32]; 2] {
+        assert!(first < second, "slots in order");
+        let (a, b) = (self.slots[first].range(), self.slots[second].range());
+        let (head, tail) = self.as_mut_slice()[..b.end].split_at_mut(b.start);
+        [&mut head[a], tail]
+    }
     /// Slot `k` as a matrix.
     pub fn mat(&self, k: usize) -> MatRef<'_> {
         let s = &self.slots[k];
@@ -169,6 +179,9 @@ mod tests {
         assert_ne!(p.version(), before);
         assert_ne!(p.version(), Version::NONE);
         assert_eq!((p.as_slice()[7], p.mat(2)[(1, 2)]), (1.0, 1.0));
+        let [a, w] = p.pair_mut(0, 2);
+        (a[0], w[0]) = (3.0, 4.0);
+        assert_eq!((p.slice(0), p.slice(2)), (&[3.0, 0.0][..], &[4.0, 0.0, 0.0, 0.0, 0.0, 1.0][..]));
         assert_eq!((p.slot_of(1).name.as_str(), p.slot_of(2).name.as_str()), ("a", "w"));
     }
 }

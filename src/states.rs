@@ -178,23 +178,31 @@ impl States {
     }
     /// The field of a block (its rows × columns), computed in parallel unless known.
     pub fn field<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
-        self.par(|_, slab| {
-            slab.field(model, block);
-        });
+        if !self.all_know(|known| &known.fields, model.version(), block) {
+            self.par(|_, slab| {
+                slab.field(model, block);
+            });
+        }
         self.fields.rows_range(model.blocks()[block].rows.clone())
     }
     /// `E[x_block | rest]` (its rows × columns), computed in parallel unless known; of frozen units too, whose value it is
     /// not.
     pub fn mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
-        self.par(|_, slab| {
-            slab.mean(model, block);
-        });
+        if !self.all_know(|known| &known.means, model.version(), block) {
+            self.par(|_, slab| {
+                slab.mean(model, block);
+            });
+        }
         self.known_mean(&model.blocks()[block])
     }
     /// The states beside the mean of a block, computed unless known.
     pub fn x_and_mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> (MatRef<'_>, MatRef<'_>) {
         self.mean(model, block);
         (self.x(), self.known_mean(&model.blocks()[block]))
+    }
+    /// Whether every slab knows what is kept of a block, under this version of the model.
+    fn all_know(&self, kept: impl Fn(&Known) -> &Vec<Version>, version: Version, block: usize) -> bool {
+        self.known.iter().all(|known| kept(known).get(block) == Some(&version))
     }
     fn known_mean(&self, block: &Block) -> MatRef<'_> {
         self.means.rows_range(block.rows.clone())

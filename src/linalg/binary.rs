@@ -44,8 +44,7 @@ impl Working {
     }
     /// Copies of `w`, made in parallel.
     pub fn copy_from(&mut self, w: MatRef<'_>) {
-        self.plain.copy_from(w);
-        self.transposed.transpose_from(w);
+        rayon::join(|| self.plain.copy_from(w), || self.transposed.transpose_from(w));
     }
     /// The matrix as a left factor.
     pub fn plain(&self) -> Factor<'_> {

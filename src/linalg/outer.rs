@@ -11,6 +11,7 @@ use super::simd::Level;
 use crate::{Mat, MatMut, MatRef};
 use rayon::prelude::*;
 use std::cell::Cell;
+use std::ops::Range;
 
 /// Columns of the result computed by one task: a constant, so that bits do not depend on threads.
 const STRIP: usize = 32;
@@ -110,11 +111,13 @@ impl Factors {
     fn of(&mut self, terms: &[Outer<'_>]) {
         let (m, n) = (terms[0].a.nrows(), terms.iter().map(|t| t.x.ncols()).sum::<usize>());
         self.samples = n;
-        self.bits.of_all(Level::best(), terms.iter().map(|t| t.x));
-        self.panels.fill_with(m, n, |rows, k, to| {
+        let Self { panels, bits, .. } = self;
+        let scaled = |rows: Range<usize>, k: usize, to: &mut [f32]| {
             let (t, j) = of_term(terms, k);
             to.iter_mut().zip(&col(&terms[t].a, j)[rows]).for_each(|(to, a)| *to = terms[t].scale * a);
-        });
+        };
+        let look = || bits.of_all(Level::best(), terms.iter().map(|t| t.x));
+        rayon::join(look, || panels.fill_with(m, n, scaled));
     }
     /// Adds the columns from `first` on to `out`, or puts them there.
     fn to_strip(&self, terms: &[Outer<'_>], first: usize, keep: bool, out: &mut [f32]) {

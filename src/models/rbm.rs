@@ -173,8 +173,8 @@ impl Rbm {
         Self::grad_biases(v, h, weights, grad);
     }
     fn grad_biases(v: MatRef<'_>, h: MatRef<'_>, weights: &[f32], grad: &mut Params) {
-        add_columns(grad.slice_mut(B), -1.0, v, weights);
-        add_columns(grad.slice_mut(C), -1.0, h, weights);
+        let [b, c] = grad.pair_mut(B, C);
+        rayon::join(|| add_columns(b, -1.0, v, weights), || add_columns(c, -1.0, h, weights));
     }
     /// The expected gradient of the units' own parameters.
     fn grad_units(&self, states: &mut States, weights: &[f32], grad: &mut Params) {

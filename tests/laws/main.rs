@@ -18,6 +18,7 @@ mod museum;
 mod partition;
 mod reference;
 mod resume;
+mod routes;
 mod scaled;
 mod sweeps;
 mod threads;
