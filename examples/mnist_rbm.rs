@@ -5,8 +5,8 @@
 //! cargo run --release --example mnist_rbm -- --epochs 150 --learning-rate 0.1 --redraw
 //! ```
 //!
-//! On two cores the first takes about 35 s, and its test log-likelihood is -89.1 ± 0.1 nats; the second takes about 7
-//! minutes, and reaches -84.2 ± 0.1. (Seed 1; Bernoulli pixels, annealed importance sampling from the base rates.)
+//! On two cores the first takes about 30 s, and its test log-likelihood is -89.1 ± 0.3 nats; the second takes about 7
+//! minutes, and reaches -84.4 ± 0.1. (Seed 1; Bernoulli pixels, annealed importance sampling from the base rates.)
 
 mod common;
 

@@ -3,12 +3,12 @@
 //!
 //! Lists and tables are exact: they differ from the dense product by the order of summation alone.
 
-use super::bits::{Bits, Values};
+use super::bits::{Bits, Values, WORD};
 use super::gemm::gemm;
 use super::lists::Lists;
 use super::panels::{HEIGHT, Panels};
 use super::simd::Level;
-use super::tables::Patterns;
+use super::tables::{Patterns, tables_pay};
 use crate::rng::GROUP;
 use crate::{MatMut, MatRef};
 use std::cell::Cell;
@@ -19,6 +19,8 @@ use std::ops::Range;
 fn few_bits(entries: usize) -> f32 {
     if entries <= 1024 { 0.37 } else { 0.27 }
 }
+/// Words of a piece of a list.
+const PIECE: usize = 16;
 /// And numbers below this share of non-zeros.
 const FEW_NUMBERS: f32 = 0.4;
 /// The fewest rows of a product that are worth a task of their own, if a thread is free.
@@ -71,22 +73,22 @@ impl Factor<'_> {
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn add_to(&self, rows: Range<usize>, x: MatRef<'_>, mut out: MatMut<'_>) {
+    pub fn add_to(&self, rows: Range<usize>, x: MatRef<'_>, out: MatMut<'_>) {
         assert!(rows.len() == out.nrows() && x.ncols() == out.ncols(), "shape of the product");
         assert_eq!(self.plain.shape().1, x.nrows(), "inner dimensions");
         let mut routed = SCRATCH.take();
         routed.sort(Level::best(), x);
-        for run in &routed.dense {
-            let (x, mut out) = (x.columns_range(run.clone()), out.columns_range_mut(run.clone()));
-            for (p, part) in Panels::touched(rows.clone()) {
-                let at = p * HEIGHT + part.start - rows.start;
-                let panel = MatRef::from_slice(self.plain.panel(p), HEIGHT, self.plain.shape().1);
-                let out = out.rows_range_mut(at..at + part.len());
-                gemm(1.0, panel.rows_range(part), x, 1.0, out);
-            }
-        }
-        routed.add_by_rows(Level::best(), self, rows, out);
+        routed.add_by_rows(Level::best(), self, rows, x, out);
         SCRATCH.set(routed);
+    }
+    /// The dense product with some columns, panel by panel.
+    fn add_dense(&self, rows: Range<usize>, x: MatRef<'_>, mut out: MatMut<'_>) {
+        for (p, part) in Panels::touched(rows.clone()) {
+            let at = p * HEIGHT + part.start - rows.start;
+            let panel = MatRef::from_slice(self.plain.panel(p), HEIGHT, self.plain.shape().1);
+            let out = out.rows_range_mut(at..at + part.len());
+            gemm(1.0, panel.rows_range(part), x, 1.0, out);
+        }
     }
 }
 
@@ -117,7 +119,7 @@ impl Routed {
     fn sort(&mut self, level: Level, x: MatRef<'_>) {
         let (entries, n) = x.shape();
         self.bits.of(level, x);
-        self.lists.clear(entries.div_ceil(super::bits::WORD));
+        self.lists.clear(entries.div_ceil(WORD), PIECE);
         self.zero_one.clear(entries, n, 0.0);
         self.spin.clear(entries, n, -1.0);
         for columns in [&mut self.listed, &mut self.zeros_ones, &mut self.spins] {
@@ -126,7 +128,7 @@ impl Routed {
         self.dense.clear();
         for from in (0..n).step_by(GROUP) {
             let group = from..(from + GROUP).min(n);
-            match self.route(entries, group.clone()) {
+            match self.route(level, entries, group.clone()) {
                 Route::Lists => group.for_each(|j| self.list(level, x, j)),
                 Route::ZeroOne => group.for_each(|j| {
                     self.zero_one.push(self.bits.column(j));
@@ -143,7 +145,7 @@ impl Routed {
             }
         }
     }
-    fn route(&self, entries: usize, group: Range<usize>) -> Route {
+    fn route(&self, level: Level, entries: usize, group: Range<usize>) -> Route {
         let count: usize = group.clone().map(|j| self.bits.count(j)).sum();
         let share = count as f32 / (entries * group.len()) as f32;
         let all = |is: &dyn Fn(usize) -> bool| group.clone().all(is);
@@ -151,8 +153,8 @@ impl Routed {
         let spin = |j: usize| self.bits.values(j) == Values::Spin || binary(j) && self.bits.count(j) == entries;
         match () {
             () if all(&binary) && share < few_bits(entries) => Route::Lists,
-            () if all(&binary) => Route::ZeroOne,
-            () if all(&spin) => Route::Spin,
+            () if all(&binary) && tables_pay(level) => Route::ZeroOne,
+            () if all(&spin) && tables_pay(level) => Route::Spin,
             () if all(&|j| self.bits.values(j) != Values::Spin) && share < FEW_NUMBERS => Route::Lists,
             () => Route::Dense,
         }
@@ -164,14 +166,17 @@ impl Routed {
             _ => self.lists.push_weighted(level, self.bits.column(j), |i| x[(i, j)]),
         }
     }
-    /// The lists and the tables, in parallel over rows if a thread is free: no bit depends on it.
-    fn add_by_rows(&self, level: Level, w: &Factor<'_>, rows: Range<usize>, mut out: MatMut<'_>) {
+    /// All routes, in parallel over rows if a thread is free: no bit depends on it.
+    fn add_by_rows(&self, level: Level, w: &Factor<'_>, rows: Range<usize>, x: MatRef<'_>, mut out: MatMut<'_>) {
         if rows.len() >= 2 * ROWS {
             let middle = rows.start + rows.len().div_ceil(2 * ROWS) * ROWS;
             let (upper, lower) = out.rows_range_pair_mut(..middle - rows.start, middle - rows.start..);
             let (above, below) = (rows.start..middle, middle..rows.end);
-            rayon::join(|| self.add_by_rows(level, w, above, upper), || self.add_by_rows(level, w, below, lower));
+            rayon::join(|| self.add_by_rows(level, w, above, x, upper), || self.add_by_rows(level, w, below, x, lower));
             return;
+        }
+        for run in &self.dense {
+            w.add_dense(rows.clone(), x.columns_range(run.clone()), out.columns_range_mut(run.clone()));
         }
         self.lists.add_to(level, (w.plain, rows.clone()), &self.listed, out.as_view_mut());
         self.zero_one.add_to(level, (w.transposed, rows.clone()), &self.zeros_ones, out.as_view_mut());

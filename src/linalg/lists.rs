@@ -7,10 +7,11 @@ use super::simd::{Kernel, Level};
 use crate::MatMut;
 use std::ops::Range;
 
-/// Lists of column numbers, some with a factor for every entry. A list is cut into pieces of [`PIECE`] columns, so that what
+/// Lists of column numbers, some with a factor for every entry. A list is cut into pieces of some words of bits, so that what
 /// all lists add at a time stays in a near cache.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
+    words: usize, // of a piece
     room: usize,
     pieces: usize,
     lengths: Vec<usize>, // of the pieces of one list after the other
@@ -18,11 +19,6 @@ pub(super) struct Lists {
     index: Vec<u32>, // counted from the first column of the piece
     value: Vec<f32>, // in use where a list is weighted
 }
-
-/// Words of a piece.
-const PIECE: usize = 16;
-/// Columns of a piece.
-const COLUMNS: usize = PIECE * WORD;
 
 /// A piece of a list.
 #[derive(Clone, Copy, Debug)]
@@ -32,16 +28,17 @@ struct List<'a> {
 }
 
 impl Lists {
-    /// Becomes empty, with room for lists of so many words.
-    pub(super) fn clear(&mut self, words: usize) {
-        self.room = PIECE.min(words) * WORD + SLACK;
-        self.pieces = words.div_ceil(PIECE);
+    /// Becomes empty, with room for lists of so many words, in pieces of `piece` words.
+    pub(super) fn clear(&mut self, words: usize, piece: usize) {
+        self.words = piece;
+        self.room = piece.min(words) * WORD + SLACK;
+        self.pieces = words.div_ceil(piece);
         self.lengths.clear();
         self.weighted.clear();
     }
     /// Adds the list of the bits that are set in `words`.
     pub(super) fn push(&mut self, level: Level, words: &[u64]) {
-        for words in words.chunks(PIECE) {
+        for words in words.chunks(self.words) {
             let start = self.lengths.len() * self.room;
             self.index.resize(self.index.len().max(start + self.room), 0);
             self.lengths.push(places(level, words, &mut self.index[start..][..self.room]));
@@ -56,7 +53,7 @@ impl Lists {
             let (start, n) = (k * self.room, self.lengths[k]);
             self.value.resize(self.value.len().max(start + self.room), 0.0);
             let entries = self.value[start..].iter_mut().zip(&self.index[start..][..n]);
-            entries.for_each(|(v, &i)| *v = factor((k - first) * COLUMNS + i as usize));
+            entries.for_each(|(v, &i)| *v = factor((k - first) * self.words * WORD + i as usize));
             self.weighted[k] = true;
         }
     }
@@ -111,7 +108,7 @@ impl Lists {
     ) {
         assert!(rows.start <= rows.end && rows.end <= HEIGHT, "rows of a panel");
         for piece in 0..self.pieces {
-            let panel = &panel[(piece * COLUMNS * HEIGHT).min(panel.len())..];
+            let panel = &panel[(piece * self.words * WORD * HEIGHT).min(panel.len())..];
             let keep = keep || piece > 0;
             match level {
                 #[cfg(target_arch = "x86_64")]
@@ -308,7 +305,7 @@ mod tests {
         let run = |level| {
             let (mut bits, mut lists, mut out) = (Bits::default(), Lists::default(), Mat::zeros(133, 9));
             bits.of(level, x.as_view());
-            lists.clear(2);
+            lists.clear(2, 1);
             (0..9).for_each(|j| match j {
                 0 => lists.push(level, bits.column(0)),
                 _ => lists.push_weighted(level, bits.column(j), |i| x[(i, j)]),

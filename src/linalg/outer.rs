@@ -15,6 +15,8 @@ use std::ops::Range;
 
 /// Columns of the result computed by one task: a constant, so that bits do not depend on threads.
 const STRIP: usize = 32;
+/// Words of samples whose part of a panel is added at a time.
+const PIECE: usize = 8;
 /// A strip takes the route of lists below this share of non-zero entries (measured; see DESIGN.md).
 const FEW: f32 = 0.7;
 
@@ -135,7 +137,7 @@ impl Factors {
                 keep = true;
             }
         } else {
-            lists.clear(stride);
+            lists.clear(stride, PIECE);
             let two_valued = all(&|v| v == Values::Binary);
             for (i, words) in words.chunks_exact(stride.max(1)).enumerate().take(columns) {
                 if two_valued {

@@ -20,6 +20,15 @@ const PATTERNS: usize = 1 << ENTRIES;
 /// Columns that are looked up at a time.
 const LANES: usize = 16;
 
+/// Whether tables are faster than the dense product: where they fit into registers.
+pub(super) fn tables_pay(level: Level) -> bool {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => true,
+        _ => false,
+    }
+}
+
 /// The columns of a factor as patterns of four entries.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
@@ -144,6 +153,13 @@ mod avx512 {
             let masks = masks(self.patterns.low);
             for p in 0..self.a.count() {
                 let a = &self.a.panel(p)[i * HEIGHT..(i + ROWS) * HEIGHT];
+                if p + 1 < self.a.count() {
+                    // These rows of the next panel lie far away, where no prefetcher would look for them.
+                    let next = &self.a.panel(p + 1)[i * HEIGHT..(i + ROWS) * HEIGHT];
+                    for line in next.chunks(LANES) {
+                        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+                    }
+                }
                 let tables = (self.patterns.tables - p * HEIGHT / ENTRIES).min(HEIGHT / ENTRIES);
                 for k in 0..tables {
                     let table = p * HEIGHT / ENTRIES + k;
