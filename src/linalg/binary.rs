@@ -30,6 +30,7 @@ thread_local! {
     /// Kept from call to call so that products allocate nothing. Taken while in use: a thread that waits may begin another
     /// product.
     static SCRATCH: Cell<Routed> = Cell::new(Routed::default());
+    static ROWS_OF_W: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// Working copies of a matrix for products with states: it and its transpose in panels.
@@ -81,14 +82,25 @@ impl Factor<'_> {
         routed.add_by_rows(Level::best(), self, rows, x, out);
         SCRATCH.set(routed);
     }
-    /// The dense product with some columns, panel by panel.
-    fn add_dense(&self, rows: Range<usize>, x: MatRef<'_>, mut out: MatMut<'_>) {
+    /// The dense product with some runs of columns. The engine wants rows that follow each other, so they are copied.
+    fn add_dense(&self, rows: Range<usize>, runs: &[Range<usize>], x: MatRef<'_>, mut out: MatMut<'_>) {
+        if runs.is_empty() {
+            return;
+        }
+        let (height, width) = (rows.len(), self.plain.shape().1);
+        let mut copy = ROWS_OF_W.take();
+        copy.resize(copy.len().max(height * width), 0.0);
         for (p, part) in Panels::touched(rows.clone()) {
             let at = p * HEIGHT + part.start - rows.start;
-            let panel = MatRef::from_slice(self.plain.panel(p), HEIGHT, self.plain.shape().1);
-            let out = out.rows_range_mut(at..at + part.len());
-            gemm(1.0, panel.rows_range(part), x, 1.0, out);
+            for (to, from) in copy.chunks_exact_mut(height).zip(self.plain.panel(p).chunks_exact(HEIGHT)) {
+                to[at..at + part.len()].copy_from_slice(&from[part.clone()]);
+            }
         }
+        let w = MatRef::from_slice(&copy[..height * width], height, width);
+        for run in runs {
+            gemm(1.0, w, x.columns_range(run.clone()), 1.0, out.columns_range_mut(run.clone()));
+        }
+        ROWS_OF_W.set(copy);
     }
 }
 
@@ -175,9 +187,7 @@ impl Routed {
             rayon::join(|| self.add_by_rows(level, w, above, x, upper), || self.add_by_rows(level, w, below, x, lower));
             return;
         }
-        for run in &self.dense {
-            w.add_dense(rows.clone(), x.columns_range(run.clone()), out.columns_range_mut(run.clone()));
-        }
+        w.add_dense(rows.clone(), &self.dense, x, out.as_view_mut());
         self.lists.add_to(level, (w.plain, rows.clone()), &self.listed, out.as_view_mut());
         self.zero_one.add_to(level, (w.transposed, rows.clone()), &self.zeros_ones, out.as_view_mut());
         self.spin.add_to(level, (w.transposed, rows), &self.spins, out);

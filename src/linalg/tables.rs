@@ -68,6 +68,9 @@ impl Patterns {
         assert!(rows.end <= all && rows.len() == out.nrows(), "rows of the product");
         assert!(entries.div_ceil(ENTRIES) == self.tables, "inner dimension of the product");
         assert!(columns.len() == self.columns && columns.iter().all(|&j| j < out.ncols()), "columns of the product");
+        if columns.is_empty() {
+            return;
+        }
         match level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => avx512::add_to(self, a, rows, columns, out),
