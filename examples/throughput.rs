@@ -18,7 +18,7 @@ mod common;
 use clap::{Parser, ValueEnum};
 use common::{Common, say};
 use harmonium::data::{Pixels, Samples, threshold};
-use harmonium::eval::{Ais, ais, reconstruction_error};
+use harmonium::eval::{Ais, ais, mean_of, reconstruction_error};
 use harmonium::io::load_rbm;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective};
@@ -206,7 +206,7 @@ fn annealing(s: &Settings) -> Result<()> {
     let n = ((s.scale * TEMPERATURES) as usize).max(2);
     let base = match &s.model {
         None => base_rate(&rbm, &[], 0.0)?, // uniform, as the machine itself nearly is
-        Some(_) => base_rate(&rbm, threshold(&s.common.load()?.train.images).to_mat().column_mean().as_slice(), 0.05)?,
+        Some(_) => base_rate(&rbm, &mean_of(&threshold(&s.common.load()?.train.images))?, 0.05)?,
     };
     let (mut seed, mut values) = (s.common.seed, vec![]);
     let times = timed(s.reps, || {
@@ -270,12 +270,11 @@ fn report(
     whole.sort_by(f64::total_cmp);
     let median = (whole[whole.len() / 2] + whole[(whole.len() - 1) / 2]) / 2.0;
     let which = s.which.to_possible_value().map_or_else(String::new, |v| v.get_name().into());
-    let line = json!({
+    let mut line = json!({
         "which": which, "peer": "harmonium", "case": case, "threads": rayon::current_num_threads(),
         "median_s": round(median), "throughput": round(amount / median), "unit": unit,
         "measured_fraction": round(part), "times_s": in_order, "seed": s.common.seed,
     });
-    let mut line = line;
     if let (Some(line), Some(said)) = (line.as_object_mut(), said.as_object_mut()) {
         line.append(said);
     }

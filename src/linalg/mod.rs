@@ -9,6 +9,8 @@ mod lists;
 mod outer;
 mod panels;
 mod pass;
+#[cfg(test)]
+mod probes;
 mod reduce;
 mod simd;
 mod tables;
