@@ -168,7 +168,7 @@ fn training(s: &Settings, t: &Training, data: &Pixels) -> Result<()> {
         }
     };
     let mut run = Run::new(&mut rbm, &mut objective, &mut optimizer, &mut monitor);
-    let times = timed(s.reps, || fit.run(&mut run, data))?;
+    let times = timed(s.reps, || fit.run(&mut run, data).map(drop))?;
     let error =
         reconstruction_error(&rbm, harmonium::data::slice(data, 0..1000.min(data.n_samples()))?.to_mat().as_view())?;
     let said = json!({ "reconstruction_error": error, "weights": "trained from normal ones of deviation 0.01" });

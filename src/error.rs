@@ -51,13 +51,28 @@ pub enum Error {
     },
     /// An update would have made a parameter infinite or not a number; the model keeps the last finite parameters.
     #[error(
-        "training stopped at step {step}: the update of `{slot}` is not finite (the model keeps its last finite parameters; try a smaller learning rate, or gradient clipping)"
+        "training stopped at step {step}: the update of `{slot}` is not finite (the model keeps its last finite parameters; try a smaller learning rate, or gradient clipping){}",
+        last_good(checkpoint)
     )]
     NonFinite {
         /// The update, counted from 0.
         step: u64,
         /// The parameter.
         slot: String,
+        /// The last good checkpoint, where there is one.
+        checkpoint: Option<PathBuf>,
+    },
+    /// Another process uses a folder that only one can use.
+    #[error("{}: another process is using it", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The system does not let this process handle signals.
+    #[error("cannot handle signals: {source}")]
+    Signals {
+        /// What the system said.
+        source: io::Error,
     },
     /// Something that can only be done exactly was asked of a model that is too large, or has no closed form.
     #[error("{what}; use {instead} instead")]
@@ -92,4 +107,9 @@ impl Error {
     pub fn value(what: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Value { what: what.into(), expected: expected.into(), got: got.to_string() }
     }
+}
+
+/// A sentence about the last good checkpoint.
+fn last_good(checkpoint: &Option<PathBuf>) -> String {
+    checkpoint.as_ref().map_or(String::new(), |path| format!("; the last good checkpoint is {}", path.display()))
 }

@@ -1,6 +1,6 @@
 //! Saved state of a training run: a tree of named vectors, and the trait of everything that has a state.
 //!
-//! It says what to keep, not where: writing the tree to a file is another matter.
+//! It says what to keep, not where: [`crate::io::Checkpoint`] writes the tree to a file.
 
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -53,17 +53,31 @@ impl Saved {
     pub fn child(&self, name: &str) -> Result<&Saved> {
         self.children.get(name).ok_or_else(|| missing(name))
     }
-    /// Stores floats.
+    /// Stores floats, in place of whatever had the name.
     pub fn put(&mut self, name: &str, values: &[f32]) {
+        self.words.remove(name);
         self.floats.insert(name.into(), values.to_vec());
     }
-    /// Stores integers.
+    /// Stores integers, in place of whatever had the name.
     pub fn put_words(&mut self, name: &str, values: Vec<u64>) {
+        self.floats.remove(name);
         self.words.insert(name.into(), values);
     }
     /// Stores double-precision numbers, by their bits.
     pub fn put_doubles(&mut self, name: &str, values: &[f64]) {
         self.put_words(name, values.iter().map(|v| v.to_bits()).collect());
+    }
+    /// All floats, by name.
+    pub fn all_floats(&self) -> &BTreeMap<String, Vec<f32>> {
+        &self.floats
+    }
+    /// All integers, by name.
+    pub fn all_words(&self) -> &BTreeMap<String, Vec<u64>> {
+        &self.words
+    }
+    /// All children, by name.
+    pub fn children(&self) -> &BTreeMap<String, Saved> {
+        &self.children
     }
     /// Stored floats.
     ///

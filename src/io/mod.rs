@@ -1,11 +1,18 @@
-//! Files: written whole or not at all; named tensors in the safetensors format; models as such tensors.
+//! Files: written whole or not at all; named tensors in the safetensors format; models and checkpoints as such tensors.
 //!
-//! Data sets are read elsewhere, and a training run is not written yet.
+//! Data sets are read elsewhere; when a checkpoint is written, and which is the last good one, is decided in
+//! [`crate::train`].
 
 mod atomic;
+mod checkpoint;
 mod model;
 mod tensors;
 
+#[cfg(test)]
+pub(crate) use atomic::faults;
 pub use atomic::{create_folder, write_atomically};
+pub(crate) use atomic::{is_leftover, remove, rename};
+pub(crate) use checkpoint::Unusable;
+pub use checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
 pub use model::{MODEL_FORMAT, load_rbm, save_rbm};
 pub use tensors::{Tensor, TensorFile, Values};

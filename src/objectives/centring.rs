@@ -17,7 +17,7 @@
 
 use crate::linalg::{Kernel, Level, axpy, dot};
 use crate::params::{Role, Slot};
-use crate::{Params, Result, Resume, Saved};
+use crate::{Error, Params, Result, Resume, Saved};
 use rayon::prelude::*;
 
 /// Columns handled by one task: a constant, so that bits do not depend on threads.
@@ -44,6 +44,18 @@ impl Centring {
     /// No offsets yet: the first batch sets them.
     pub fn new(slide: f32) -> Self {
         Self { slide, offsets: vec![], biases: vec![], dots: vec![], sums: vec![] }
+    }
+    /// Whether there are offsets of another model: only a saved state can bring them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are.
+    pub fn check(&self, params: &Params) -> Result<()> {
+        match (self.offsets.len(), params.as_slice().len()) {
+            (got, expected) if got != 0 && got != expected => {
+                Err(Error::shape("the offsets of centring", format!("{expected} parameters"), got))
+            }
+            _ => Ok(()),
+        }
     }
     /// Moves the offsets towards the means of the data phase, which are minus the gradient of the biases in that phase.
     pub fn observe(&mut self, positive: &Params) {

@@ -76,6 +76,7 @@ fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
 
 impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
+        self.centring.iter().try_for_each(|c| c.check(model.params()))?;
         if batch.weights.iter().all(|&w| w == 0.0) {
             grad.as_mut_slice().fill(0.0);
             return Ok(Report::default()); // the negative phase must not push alone

@@ -54,12 +54,13 @@ impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for FromData<K> {
         Ok(Negatives { states: &mut self.chains.states, weights: Some(batch.weights), moves })
     }
 }
+/// Their streams alone: the chains start anew at every batch.
 impl<K> Resume for FromData<K> {
     fn save(&self, to: &mut Saved) {
-        self.chains.save(to);
+        self.chains.streams().save(to.child_mut("from data"));
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
-        self.chains.load(from)
+        self.chains.streams_mut().load(from.child("from data")?)
     }
 }
 
@@ -80,10 +81,10 @@ impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for Persistent<K> {
 }
 impl<K> Resume for Persistent<K> {
     fn save(&self, to: &mut Saved) {
-        self.chains.save(to);
+        self.chains.save(to.child_mut("chains"));
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
-        self.chains.load(from)
+        self.chains.load(from.child("chains")?)
     }
 }
 

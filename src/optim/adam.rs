@@ -1,6 +1,6 @@
 //! Adaptive moments.
 
-use super::{At, Optimizer, check_decay};
+use super::{At, Optimizer, check_decay, check_state};
 use crate::{Error, Params, Result, Resume, Saved, linalg};
 
 /// Adam (Kingma and Ba 2015): `m ← β₁m + (1-β₁)g`, `s ← β₂s + (1-β₂)g²`, step `η m̂ / (√ŝ + ε)` with both moments
@@ -28,7 +28,7 @@ impl Optimizer for Adam {
         let grad = grad.as_mut_slice();
         self.mean.resize(grad.len(), 0.0);
         self.square.resize(grad.len(), 0.0);
-        self.taken += 1;
+        self.taken = self.taken.saturating_add(1);
         let (b1, b2, epsilon) = (self.beta1, self.beta2, self.epsilon);
         let corrected = |beta: f32| (1.0 - (beta as f64).powf(self.taken as f64)) as f32;
         let (c1, c2) = (corrected(b1), corrected(b2));
@@ -46,7 +46,9 @@ impl Optimizer for Adam {
         });
         at.learning_rate
     }
-    fn check(&self, _: u64) -> Result<()> {
+    fn check(&self, _: u64, parameters: usize) -> Result<()> {
+        check_state("Adam's means", &self.mean, parameters)?;
+        check_state("Adam's mean squares", &self.square, parameters)?;
         check_decay("Adam's decay of the mean", self.beta1)?;
         check_decay("Adam's decay of the mean square", self.beta2)?;
         match self.epsilon > 0.0 && self.epsilon.is_finite() {

@@ -16,6 +16,14 @@ fn check_decay(what: &str, decay: f32) -> Result<()> {
     if (0.0..1.0).contains(&decay) { Ok(()) } else { Err(Error::value(what, "at least 0 and below 1", decay)) }
 }
 
+/// Whether a state that is kept for every parameter, once there was an update, is of so many.
+fn check_state(what: &str, state: &[f32], parameters: usize) -> Result<()> {
+    if state.is_empty() || state.len() == parameters {
+        return Ok(());
+    }
+    Err(Error::shape(what, format!("{parameters} parameters"), state.len()))
+}
+
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
@@ -32,17 +40,17 @@ pub trait Optimizer: Resume {
     ///
     /// The optimiser never sees the parameters, so that a step can be checked before it is taken.
     fn direct(&mut self, grad: &mut Params, at: At) -> f32;
-    /// Whether its settings make sense in a run of so many updates.
+    /// Whether its settings make sense in a run of so many updates, and its state, if it has one, is of so many parameters.
     ///
     /// # Errors
-    /// [`crate::Error::Value`] with the setting that does not.
-    fn check(&self, steps: u64) -> Result<()>;
+    /// [`crate::Error::Value`] with the setting that does not, [`crate::Error::Shape`] if the state is of another model.
+    fn check(&self, steps: u64, parameters: usize) -> Result<()>;
 }
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn direct(&mut self, grad: &mut Params, at: At) -> f32 {
         (**self).direct(grad, at)
     }
-    fn check(&self, steps: u64) -> Result<()> {
-        (**self).check(steps)
+    fn check(&self, steps: u64, parameters: usize) -> Result<()> {
+        (**self).check(steps, parameters)
     }
 }

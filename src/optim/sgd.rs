@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum.
 
-use super::{At, Optimizer, Schedule, check_decay};
+use super::{At, Optimizer, Schedule, check_decay, check_state};
 use crate::{Params, Result, Resume, Saved, linalg};
 
 /// `v ← μv + g`, step `ηv` (Polyak 1964), with a momentum `μ` that may change over the run; schedules count updates.
@@ -41,7 +41,8 @@ impl Optimizer for Sgd {
         });
         at.learning_rate
     }
-    fn check(&self, steps: u64) -> Result<()> {
+    fn check(&self, steps: u64, parameters: usize) -> Result<()> {
+        check_state("the velocity", &self.velocity, parameters)?;
         [0, steps].into_iter().try_for_each(|step| check_decay("the momentum", self.momentum.at(step)))
     }
 }

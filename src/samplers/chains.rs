@@ -5,7 +5,7 @@ use crate::rng::{ChainRng, GROUP, StreamSet, Streams};
 use crate::{Energy, Error, Learn, Mat, MatRef, Response, Result, Resume, Saved, States};
 use rayon::prelude::*;
 
-/// Many chains side by side, one a column, each group of eight with a random stream of its own.
+/// Many chains side by side, one a column, every two with a random stream of its own.
 ///
 /// ```
 /// use harmonium::{Chains, models::Rbm, samplers::BlockGibbs, units::Spin};
@@ -78,6 +78,12 @@ impl Chains {
         self.streams.cover(states.ncols());
         self.states.copy_from(model, states);
     }
+    pub(crate) fn streams(&self) -> &StreamSet {
+        &self.streams
+    }
+    pub(crate) fn streams_mut(&mut self) -> &mut StreamSet {
+        &mut self.streams
+    }
     /// Moves every chain, slab by slab in parallel.
     ///
     /// # Panics
@@ -112,7 +118,11 @@ impl Resume for Chains {
         if rows != self.states.x().nrows() && self.states.ncols() > 0 || rows.checked_mul(columns) != Some(x.len()) {
             return Err(Error::Missing { name: "x".into() });
         }
+        self.streams.load(from)?;
+        if self.streams.as_mut_slice().len() < columns.div_ceil(GROUP) {
+            return Err(Error::Missing { name: "streams".into() });
+        }
         self.states = States::new(Mat::from_column_slice(rows, columns, x));
-        self.streams.load(from)
+        Ok(())
     }
 }

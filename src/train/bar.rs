@@ -41,11 +41,14 @@ impl<M: ?Sized> Monitor<M> for ProgressBar<'_, M> {
         let (known, flow) = (self.history.records.len(), self.history.observe(progress)?);
         if self.bar.length() != Some(progress.steps) {
             self.bar.set_length(progress.steps);
+            // A run that goes on is not as fast as it looks from its beginning.
+            self.bar.set_position(progress.done);
+            self.bar.reset_eta();
         }
         if self.history.records.len() > known {
             self.bar.set_message(self.message());
         }
-        if progress.done.is_multiple_of(progress.per_epoch) || progress.done == 1 {
+        if progress.done.is_multiple_of(progress.per_epoch) || self.bar.prefix().is_empty() {
             let epochs = progress.steps / progress.per_epoch;
             self.bar.set_prefix(format!("epoch {}/{epochs}", (progress.done / progress.per_epoch + 1).min(epochs)));
         }

@@ -90,27 +90,33 @@ impl<M: ?Sized> Monitor<M> for History<'_, M> {
         }
         Ok(ControlFlow::Continue(()))
     }
+    /// What depends on the clock is apart: all else is the same in every run with the same settings.
     fn save(&self, to: &mut Saved) {
-        to.put_doubles("seconds", &[self.seconds()]);
+        let seconds = self.records.iter().map(|r| r.seconds).chain([self.seconds()]);
+        to.put_doubles("seconds", &seconds.collect::<Vec<f64>>());
         to.put_words("steps", self.records.iter().map(|r| r.step).collect());
-        let flat = |r: &Record| [vec![r.epoch, r.seconds, r.learning_rate], r.values.clone()].concat();
+        let flat = |r: &Record| [vec![r.epoch, r.learning_rate], r.values.clone()].concat();
         to.put_doubles("values", &self.records.iter().flat_map(flat).collect::<Vec<f64>>());
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
-        let (steps, values) = (from.words("steps")?, from.doubles("values")?);
-        let width = 3 + self.metrics.len();
-        if values.len() != steps.len() * width {
-            return Err(crate::Error::Missing { name: "values".into() });
+        let (steps, values, seconds) = (from.words("steps")?, from.doubles("values")?, from.doubles("seconds")?);
+        let width = 2 + self.metrics.len();
+        for (name, expected, got) in
+            [("values", steps.len() * width, values.len()), ("seconds", steps.len() + 1, seconds.len())]
+        {
+            if got != expected {
+                return Err(crate::Error::Missing { name: name.into() });
+            }
         }
-        let record = |(&step, v): (&u64, &[f64])| Record {
+        let record = |((&step, v), &seconds): ((&u64, &[f64]), &f64)| Record {
             step,
             epoch: v[0],
-            seconds: v[1],
-            learning_rate: v[2],
-            values: v[3..].to_vec(),
+            seconds,
+            learning_rate: v[1],
+            values: v[2..].to_vec(),
         };
-        self.records = steps.iter().zip(values.chunks(width)).map(record).collect();
-        self.earlier = from.doubles("seconds")?.first().copied().unwrap_or(0.0);
+        self.records = steps.iter().zip(values.chunks(width)).zip(&seconds).map(record).collect();
+        self.earlier = seconds[steps.len()];
         self.began = None;
         Ok(())
     }

@@ -1,15 +1,20 @@
 //! Training: batch → gradient → penalties → step → monitor. One loop for every model and every objective.
 //!
 //! A run is a function of settings, seed and data: the order of the data follows from seed and epoch, schedules from the
-//! step. It neither evaluates nor draws; monitors do.
+//! step. Cut at any update and continued from a [checkpoint](Checkpoints), it has the same bits. It neither evaluates nor
+//! draws; monitors do.
 
+mod checkpoints;
 mod history;
 mod metrics;
 mod monitor;
+mod pause;
 mod run;
+pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
 pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, UpdateRatio};
 pub use monitor::{EarlyStopping, Monitor, Progress, Silent};
+pub use pause::{Ended, Pause};
 pub use run::Run;
 
 #[cfg(feature = "progress")]
@@ -20,8 +25,9 @@ pub use bar::ProgressBar;
 use crate::data::{Batches, Samples, in_chunks};
 use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
 use crate::rng::derive;
-use crate::{Batch, Block, Error, Params, Result, Train, linalg};
-use std::ops::ControlFlow;
+use crate::{Batch, Block, Error, Mat, Params, Result, Resume, Train, linalg};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Settings of a run.
 ///
@@ -75,23 +81,83 @@ impl Fit {
     pub fn steps(&self, n_samples: usize) -> u64 {
         self.epochs.saturating_mul(n_samples.div_ceil(self.batch.max(1)) as u64)
     }
-    /// Runs from `run.step` to the last epoch, or until the monitor breaks. A run that has ended goes on only with more
-    /// epochs.
+    /// Runs from `run.step` to the last epoch, or until the monitor breaks or the run is [paused](Pause). With
+    /// [`Run::checkpoints`], writes one whenever it is due and when it comes back; those that another run left in the
+    /// folder are put away, unless [`Fit::resume`] went on from them. A run that has ended goes on only with more epochs.
     ///
     /// # Errors
     /// - [`Error::Shape`] if the data have not one row a visible unit;
     /// - [`Error::Value`] if there are no data, the batch is empty, a setting is not a number, or a datum is not in the
     ///   range of its unit kind (NaN never is);
     /// - [`Error::NonFinite`] if a parameter would be; the model keeps its last finite parameters;
+    /// - [`Error::Io`] if a checkpoint cannot be written, [`Error::Value`] if the state has a number that is not finite;
+    ///   the last good checkpoint stays;
     /// - whatever the objective or a monitor reports.
-    pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<()> {
+    pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
+        self.check(run, data)?;
+        if let Some(checkpoints) = &mut run.checkpoints {
+            checkpoints.begin(self.identity(&*run.model, data))?;
+        }
+        let ended = self.updates(run, data).map_err(|error| match (error, &run.checkpoints) {
+            (Error::NonFinite { step, slot, .. }, Some(kept)) => {
+                Error::NonFinite { step, slot, checkpoint: kept.last().map(Into::into) }
+            }
+            (error, _) => error,
+        })?;
+        run.keep()?;
+        Ok(ended)
+    }
+    /// Continues the run of the newest good checkpoint in [`Run::checkpoints`], if there is one. [`Fit::run`] then does
+    /// the rest, or nothing if the run has ended.
+    ///
+    /// # Errors
+    /// - [`Error::Value`] if the checkpoint was made with other settings, another model or other data, with the name of
+    ///   the setting;
+    /// - [`Error::Format`] if no checkpoint is whole, or the newest is of another version;
+    /// - [`Error::Missing`] if the state is not that of such a run; the model must not be used then;
+    /// - those of [`Fit::run`] about data, and [`Error::Io`].
+    pub fn resume<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Resumed> {
+        self.check(run, data)?;
+        let identity = self.identity(&*run.model, data);
+        let Some(checkpoints) = &mut run.checkpoints else { return Ok(Resumed::Afresh) };
+        let Some((state, resumed)) = checkpoints.load(identity)? else { return Ok(Resumed::Afresh) };
+        run.load(&state)?;
+        Ok(resumed)
+    }
+    fn check<M: Train + ?Sized>(&self, run: &Run<'_, M>, data: &dyn Samples) -> Result<()> {
         self.validate(data.n_samples())?;
-        run.optimizer.check(self.steps(data.n_samples()))?;
-        check_data(&*run.model, data)?;
+        run.optimizer.check(self.steps(data.n_samples()), run.model.params().as_slice().len())?;
+        check_data(&*run.model, data)
+    }
+    /// What the numbers of a run depend on, by name, as far as it is known here: a checkpoint of another is refused.
+    fn identity<M: Train + ?Sized>(&self, model: &M, data: &dyn Samples) -> BTreeMap<String, String> {
+        let blocks = model.blocks().iter().map(|b| format!("{} {}", b.rows.len(), b.unit.name()));
+        let slots = model.params().slots().iter().map(|s| format!("{} {} × {}", s.name, s.rows, s.columns));
+        let list = |parts: &mut dyn Iterator<Item = String>| parts.collect::<Vec<_>>().join(", ");
+        let settings = [
+            ("Fit::epochs", self.epochs.to_string()),
+            ("Fit::batch", self.batch.to_string()),
+            ("Fit::learning_rate", format!("{:?}", self.learning_rate)),
+            ("Fit::penalty", format!("{:?}", self.penalty)),
+            ("Fit::max_norm", format!("{:?}", self.max_norm)),
+            ("Fit::clip_norm", format!("{:?}", self.clip_norm)),
+            ("Fit::seed", self.seed.to_string()),
+            ("blocks of the model", list(&mut blocks.into_iter())),
+            ("parameters of the model", list(&mut slots.into_iter())),
+            ("data", format!("{} × {}, checksum {:08x}", data.n_rows(), data.n_samples(), checksum(data))),
+        ];
+        settings.map(|(name, value)| (name.to_string(), value)).into()
+    }
+    /// The loop.
+    fn updates<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
         let mut batches = Batches::new(data.n_samples(), self.batch, derive(self.seed, "order of the data"))?;
         let (per_epoch, mut grad) = (batches.per_epoch(), run.model.params().zeros_like());
         let (weights, steps) = (vec![1.0; self.batch.min(data.n_samples())], self.epochs.saturating_mul(per_epoch));
-        while run.step < steps {
+        let began = Instant::now();
+        while run.step < steps && !run.stopped {
+            if let Some(ended) = run.pause.is_due(run.step, began) {
+                return Ok(ended);
+            }
             let step = run.step;
             let (_, x) = batches.load(data, step);
             let batch = Batch { x, weights: &weights[..x.ncols()], step };
@@ -108,11 +174,12 @@ impl Fit {
                 report,
                 learning_rate: at.learning_rate,
             };
-            if let ControlFlow::Break(()) = run.monitor.observe(&progress)? {
-                break;
+            run.stopped = run.monitor.observe(&progress)?.is_break();
+            if run.checkpoints.as_ref().is_some_and(|c| c.is_due(run.step)) {
+                run.keep()?;
             }
         }
-        Ok(())
+        Ok(if run.stopped { Ended::Stopped } else { Ended::Done })
     }
     /// Gradient → penalties → step, checked before it is taken; `grad` ends as the parameters before it.
     fn step<M: Train + ?Sized>(
@@ -128,7 +195,8 @@ impl Fit {
         }
         let far = optimizer.direct(grad, at);
         if let Some(index) = linalg::step_from(model.params().as_slice(), far, grad.as_mut_slice()) {
-            return Err(Error::NonFinite { step: at.step, slot: grad.slot_of(index).name.clone() });
+            let slot = grad.slot_of(index).name.clone();
+            return Err(Error::NonFinite { step: at.step, slot, checkpoint: None });
         }
         model.update(&mut |params| {
             params.exchange(grad);
@@ -153,6 +221,17 @@ impl Fit {
             None => Ok(()),
         }
     }
+}
+
+/// CRC-32 of some hundred samples, spread evenly: tells data sets apart without reading them whole.
+fn checksum(data: &dyn Samples) -> u32 {
+    const PROBES: usize = 500;
+    let index: Vec<usize> = (0..data.n_samples()).step_by(data.n_samples().div_ceil(PROBES).max(1)).collect();
+    let mut probes = Mat::zeros(data.n_rows(), index.len());
+    data.gather(0, &index, probes.columns_mut(0, index.len()));
+    let mut crc = crc32fast::Hasher::new();
+    probes.iter().for_each(|x| crc.update(&x.to_le_bytes()));
+    crc.finalize()
 }
 
 /// Whether the data fit the visible units of a model.

@@ -1,6 +1,6 @@
 //! What a run carries from step to step.
 
-use super::Monitor;
+use super::{Checkpoints, Monitor, Pause};
 use crate::objectives::Objective;
 use crate::optim::Optimizer;
 use crate::{Result, Resume, Saved, Train};
@@ -17,6 +17,12 @@ pub struct Run<'a, M: ?Sized> {
     pub monitor: &'a mut dyn Monitor<M>,
     /// Updates done.
     pub step: u64,
+    /// Whether a monitor has ended it.
+    pub stopped: bool,
+    /// Where its state is kept while it goes on; nowhere, unless set.
+    pub checkpoints: Option<Checkpoints>,
+    /// What pauses it.
+    pub pause: Pause,
 }
 
 impl<'a, M: ?Sized> Run<'a, M> {
@@ -27,7 +33,8 @@ impl<'a, M: ?Sized> Run<'a, M> {
         optimizer: &'a mut dyn Optimizer,
         monitor: &'a mut dyn Monitor<M>,
     ) -> Self {
-        Self { model, objective, optimizer, monitor, step: 0 }
+        let (checkpoints, pause) = (None, Pause::default());
+        Self { model, objective, optimizer, monitor, step: 0, stopped: false, checkpoints, pause }
     }
 }
 
@@ -37,9 +44,24 @@ impl<M: ?Sized> std::fmt::Debug for Run<'_, M> {
     }
 }
 
+impl<M: Train + ?Sized> Run<'_, M> {
+    /// Writes a checkpoint, if there is a place for it.
+    pub(super) fn keep(&mut self) -> Result<()> {
+        let Some(mut checkpoints) = self.checkpoints.take() else { return Ok(()) };
+        let kept = checkpoints.write(self.step, || {
+            let mut state = Saved::default();
+            self.save(&mut state);
+            state
+        });
+        self.checkpoints = Some(checkpoints);
+        kept
+    }
+}
+
 impl<M: Train + ?Sized> Resume for Run<'_, M> {
     fn save(&self, to: &mut Saved) {
         to.put_words("step", vec![self.step]);
+        to.put_words("stopped", vec![self.stopped.into()]);
         to.put("params", self.model.params().as_slice());
         self.objective.save(to.child_mut("objective"));
         self.optimizer.save(to.child_mut("optimizer"));
@@ -47,6 +69,7 @@ impl<M: Train + ?Sized> Resume for Run<'_, M> {
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
         [self.step] = from.word_array("step")?;
+        self.stopped = from.word_array::<1>("stopped")? != [0];
         let mut loaded = Ok(());
         self.model.update(&mut |p| loaded = from.floats_to("params", p.as_mut_slice()));
         loaded?;

@@ -19,7 +19,7 @@ fn patterns() -> Mat {
 fn fit(settings: &Fit, rbm: &mut Rbm, objective: &mut dyn Objective<Rbm>, data: &dyn Samples) -> Result<u64> {
     let (mut optimizer, mut silent) = (Sgd::default(), Silent);
     let mut run = Run::new(rbm, objective, &mut optimizer, &mut silent);
-    settings.run(&mut run, data).map(|()| run.step)
+    settings.run(&mut run, data).map(|_| run.step)
 }
 fn small() -> Rbm {
     cases::bernoulli(9, 4, 1)
@@ -195,7 +195,7 @@ fn an_update_that_is_not_finite_ends_the_run_before_it_is_taken() {
                 };
                 let mut run = Run::new(&mut rbm, &mut poison, &mut optimizer, &mut watch);
                 let e = Fit { batch: 2, ..Fit::default() }.run(&mut run, &patterns()).unwrap_err();
-                assert!(matches!(&e, Error::NonFinite { step: 3, slot: s } if s == slot), "{e}");
+                assert!(matches!(&e, Error::NonFinite { step: 3, slot: s, .. } if s == slot), "{e}");
                 assert_eq!(run.step, 3);
                 assert_eq!(rbm.params().as_slice(), kept, "{slot} {value}");
             }
@@ -208,12 +208,12 @@ fn an_update_that_overflows_ends_the_run_too() {
     let huge = Fit { learning_rate: Schedule::Constant(f32::MAX), batch: 14, ..Fit::default() };
     let (mut rbm, before) = (small(), small());
     let e = fit(&huge, &mut rbm, &mut Poison { step: 0, place: 7, value: 10.0 }, &patterns()).unwrap_err();
-    assert!(matches!(&e, Error::NonFinite { step: 0, slot } if slot == "weights"), "{e}");
+    assert!(matches!(&e, Error::NonFinite { step: 0, slot, .. } if slot == "weights"), "{e}");
     assert_eq!(rbm.params(), before.params());
     rbm.update(&mut |p| p.as_mut_slice()[44] = -f32::MAX);
     let before = rbm.params().clone();
     let e = fit(&huge, &mut rbm, &mut Poison { step: 9, place: 0, value: 0.0 }, &patterns()).unwrap_err();
-    assert!(matches!(&e, Error::NonFinite { step: 0, slot } if slot == "visible_bias"), "{e}");
+    assert!(matches!(&e, Error::NonFinite { step: 0, slot, .. } if slot == "visible_bias"), "{e}");
     assert_eq!(rbm.params(), &before);
 }
 #[test]

@@ -5,9 +5,8 @@ use harmonium::data::bars_and_stripes;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Centring, Contrastive, Negative, Objective};
 use harmonium::optim::{Adam, Optimizer, Schedule, Sgd};
-use harmonium::train::{EarlyStopping, Fit, History, Monitor, Progress, PseudoLogLikelihood, Run};
+use harmonium::train::{EarlyStopping, Fit, History, Monitor, Pause, PseudoLogLikelihood, Run};
 use harmonium::{Chains, Learn, Mat, Result, Resume, Saved};
-use std::ops::ControlFlow;
 
 type Make<T> = fn(&Rbm, Option<Centring>) -> Box<T>;
 const OBJECTIVES: [(&str, Make<dyn Objective<Rbm>>); 3] = [
@@ -34,17 +33,14 @@ fn leg(objective: &mut dyn Objective<Rbm>, optimizer: &mut dyn Optimizer, stop: 
     let data = bars_and_stripes(3).unwrap().patterns;
     // What is loaded replaces everything that a new object starts with.
     let mut rbm = if saved.is_some() { cases::bernoulli(9, 5, 77) } else { cases::bernoulli(9, 5, 1) };
-    let halt = move |p: &Progress<'_, Rbm>| {
-        if p.done == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
     let mut monitors: Vec<Box<dyn Monitor<Rbm>>> = vec![
         Box::new(History::new(3, vec![Box::new(PseudoLogLikelihood(data.clone()))])),
         Box::new(EarlyStopping::new(PseudoLogLikelihood(data.clone()), 2, 1000)),
-        Box::new(halt),
     ];
     let fit =
         Fit { epochs: 6, batch: 4, learning_rate: Schedule::Exponential { from: 0.1, factor: 0.97 }, ..Fit::default() };
     let mut run = Run::new(&mut rbm, objective, optimizer, &mut monitors);
+    run.pause = Pause { at: Some(stop), ..Pause::default() };
     if let Some(saved) = saved {
         run.load(saved).unwrap();
     }
@@ -53,10 +49,10 @@ fn leg(objective: &mut dyn Objective<Rbm>, optimizer: &mut dyn Optimizer, stop: 
     run.save(&mut out);
     out
 }
-/// Everything but the times of a record: `epoch, seconds, rate, value` at every look.
+/// Everything but the times of the records.
 fn history(saved: &Saved) -> Result<(Vec<u64>, Vec<f64>)> {
     let history = saved.child("monitor")?.child("0")?;
-    let values = history.doubles("values")?.chunks(4).flat_map(|r| [r[0], r[2], r[3]]).collect();
+    let values = history.doubles("values")?.to_vec();
     Ok((history.words("steps")?.to_vec(), values))
 }
 
