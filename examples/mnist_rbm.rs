@@ -11,7 +11,7 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Binarize, Common, at_least_one, out_folder, print_table, say, write_json};
+use common::{Binarize, Common, Keep, at_least_one, exit_code, print_table, say, write_json};
 use harmonium::data::{Images, Redrawn, Samples, slice};
 use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, log_likelihood, mean_of};
 use harmonium::io::save_rbm;
@@ -21,7 +21,8 @@ use harmonium::optim::{Penalty, Schedule, Sgd};
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{
-    Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood, ReconstructionError, Run, UpdateRatio,
+    Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood, ReconstructionError, Record, Run,
+    UpdateRatio,
 };
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Panel, Series, Shade, curves, save_png};
@@ -44,6 +45,8 @@ enum Method {
 struct Settings {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    keep: Keep,
     /// Folder for what is written [default: target/mnist_rbm]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -115,9 +118,9 @@ fn main() -> ExitCode {
 }
 
 /// All of a run, in order.
-fn train_and_tell(s: &Settings) -> Result<()> {
+fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let began = Instant::now();
-    let out = out_folder(&s.out, "mnist_rbm")?;
+    let out = s.keep.folder(&s.out, "mnist_rbm")?;
     let folder = s.common.load()?;
     let images = &folder.train.images;
     let bits = s.binarize.encode(images, derive(s.common.seed, "training pixels"));
@@ -137,10 +140,11 @@ fn train_and_tell(s: &Settings) -> Result<()> {
     let mean = mean_of(&train)?;
     let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden(), Bernoulli));
     rbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
-    let clock = Instant::now();
-    let history = fit(s, &mut rbm, (&train, &held_out), &out)?;
-    let seconds_per_epoch = clock.elapsed().as_secs_f64() / s.epochs().max(1) as f64;
+    let Trained { ended, history, seconds_per_epoch } = fit(s, &mut rbm, (&train, &held_out), &out)?;
     save_rbm(&rbm, &notes(s), &out.join("model.safetensors"))?;
+    if !ended.is_final() {
+        return Ok(exit_code(ended));
+    }
 
     say(format_args!("annealed importance sampling: {} runs through {} temperatures", s.runs, s.temperatures()));
     let settings = Ais { betas: Ais::like_sm08(s.temperatures()), runs: s.runs, seed: s.common.seed };
@@ -164,7 +168,7 @@ fn train_and_tell(s: &Settings) -> Result<()> {
     draw_curves(&history, &out)?;
     told.write(s, &out, began)?;
     told.print(s, &out, began);
-    Ok(())
+    Ok(exit_code(ended))
 }
 
 /// How far the base-rate model of annealing is drawn towards fair coins, so that every pixel can be on in it.
@@ -179,7 +183,7 @@ fn some(samples: &dyn Samples, n: usize) -> Mat {
 }
 
 /// Trains, with a progress bar and a history.
-fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Samples), out: &Path) -> Result<Curves> {
+fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Samples), out: &Path) -> Result<Trained> {
     let per_epoch = train.n_samples().div_ceil(s.batch) as u64;
     let steps = s.epochs() * per_epoch;
     let seen = some(train, 1000);
@@ -203,9 +207,24 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
         seed: s.common.seed,
         ..Fit::default()
     };
-    fit.run(&mut Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor), train)?;
-    let names = monitor.history.names();
-    Ok(names.into_iter().map(|name| (name.to_string(), monitor.history.curve(name))).collect())
+    let mut run = Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor);
+    let ended = s.keep.train(&fit, &mut run, train, (out, notes(s)))?;
+    let history = monitor.history;
+    let names = history.names().into_iter().map(|name| (name.to_string(), history.curve(name))).collect();
+    Ok(Trained { ended, history: names, seconds_per_epoch: seconds_per_epoch(&history.records) })
+}
+/// What training leaves beside the model.
+struct Trained {
+    ended: Ended,
+    history: Curves,
+    seconds_per_epoch: f64,
+}
+/// Between the first look and the last, those of earlier processes included.
+fn seconds_per_epoch(records: &[Record]) -> f64 {
+    match records {
+        [first, .., last] => (last.seconds - first.seconds) / (last.epoch - first.epoch),
+        _ => f64::NAN,
+    }
 }
 /// The fewest looks at a run; a long one is looked at after every epoch.
 const LOOKS: u64 = 12;
