@@ -61,12 +61,24 @@ impl Checkpoint {
     /// [`Error::Io`] if it cannot be written; [`Error::Value`] if a number of the state is not finite (a state that has
     /// broken down is worth nothing) or the name of an entry holds a `/` or is empty.
     pub fn write(&self, path: &Path) -> Result<()> {
+        self.to_file()?.write(path)
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// [`Error::Value`] as [`Checkpoint::write`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.to_file()?.to_bytes()
+    }
+
+    fn to_file(&self) -> Result<TensorFile> {
         let settings = self.settings.iter().map(|(name, value)| (format!("{SETTING}{name}"), value.clone()));
         let mut file = TensorFile { metadata: settings.collect(), ..TensorFile::default() };
         file.metadata.insert(FORMAT.into(), CHECKPOINT_FORMAT.into());
         flatten(&self.state, "", &mut file.tensors)?;
         file.metadata.insert(CHECKSUM.into(), checksum(&file));
-        file.write(path)
+        Ok(file)
     }
 
     /// Reads the file at `path`.
@@ -187,10 +199,7 @@ mod tests {
         Checkpoint { settings: [("hidden".into(), "500".into()), ("a = \"b\"".into(), "é\n".into())].into(), state }
     }
     fn bytes(checkpoint: &Checkpoint) -> Vec<u8> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("c");
-        checkpoint.write(&path).unwrap();
-        std::fs::read(path).unwrap()
+        checkpoint.to_bytes().unwrap()
     }
     fn refusal(bytes: &[u8]) -> Unusable {
         Checkpoint::examine(bytes, Path::new("c")).unwrap_err()

@@ -14,5 +14,5 @@ pub use atomic::{create_folder, write_atomically};
 pub(crate) use atomic::{is_leftover, remove, rename};
 pub(crate) use checkpoint::Unusable;
 pub use checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
-pub use model::{MODEL_FORMAT, load_rbm, save_rbm};
+pub use model::{MODEL_FORMAT, load_rbm, parse_rbm, save_rbm};
 pub use tensors::{Tensor, TensorFile, Values};

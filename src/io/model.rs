@@ -52,7 +52,15 @@ pub fn save_rbm(rbm: &Rbm, notes: &BTreeMap<String, String>, path: &Path) -> Res
 /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is of another version or model, names an unknown
 /// unit kind, lacks a tensor, or has one of another shape or with a value that is not finite.
 pub fn load_rbm(path: &Path) -> Result<(Rbm, BTreeMap<String, String>)> {
-    let file = TensorFile::read(path)?;
+    parse_rbm(&std::fs::read(path).map_err(|e| Error::io(path, e))?, path)
+}
+
+/// [`load_rbm`] from the `bytes` of a file; errors speak of `path`.
+///
+/// # Errors
+/// [`Error::Format`] as [`load_rbm`].
+pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, String>)> {
+    let file = TensorFile::parse(bytes, path)?;
     let note = |key: &str| file.metadata.get(key).map(String::as_str);
     if let Some(version) = note(FORMAT).filter(|v| *v != MODEL_FORMAT) {
         let what = format!("this is a model file of version {version}; this library reads version {MODEL_FORMAT}");
