@@ -198,11 +198,12 @@ impl Routed {
 mod tests {
     use super::*;
     use crate::Mat;
-    use crate::linalg::probes::{agree, dense, product, sparse};
+    use crate::linalg::probes::{ODD, agree, dense, product, sparse};
 
     #[test]
     fn both_routes_match_the_plain_product() {
-        for (m, k, n) in [(500, 784, 100), (64, 30, 1), (65, 31, 2), (1, 1, 3), (3, 200, 5), (85, 63, 65), (0, 9, 4)] {
+        let shapes = [(500, 784, 100), (64, 30, 1), (65, 31, 2), (1, 1, 3), (3, 200, 5), (85, 63, 65), (0, 9, 4)];
+        for (m, k, n) in shapes.into_iter().chain(ODD.map(|n| (37, 66, n))) {
             for (density, binary) in [(0.0, true), (0.13, true), (0.3, false), (0.9, true), (0.9, false)] {
                 let (w, x) = (dense(m, k), sparse(k, n, density, binary));
                 let (mut working, turned) = (Working::default(), w.transpose());

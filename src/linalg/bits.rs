@@ -191,7 +191,7 @@ mod tests {
     }
     #[test]
     fn all_levels_find_what_is_not_zero_and_where() {
-        for n in [0, 1, 15, 16, 17, 64, 100, 784] {
+        for n in [0, 1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 100, 784] {
             for period in [1, 2, 7, 1000] {
                 let mut x: Vec<f32> = (0..n).map(|i| if i % period == 0 { i as f32 - 3.0 } else { -0.0 }).collect();
                 x.iter_mut().skip(5).take(1).for_each(|v| *v = f32::NAN);
@@ -207,7 +207,7 @@ mod tests {
     }
     #[test]
     fn all_levels_know_bits_from_spins_from_numbers() {
-        for n in [1, 63, 64, 65, 200] {
+        for n in [1, 2, 3, 5, 63, 64, 65, 200] {
             let with = |at: usize, special: f32, low: f32| -> Vec<f32> {
                 (0..n)
                     .map(|i| {

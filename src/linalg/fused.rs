@@ -200,7 +200,7 @@ mod tests {
     }
     #[test]
     fn softplus_sum_against_double_precision_on_every_level() {
-        for n in [0, 1, 2, 15, 16, 17, 500, 784, 5000] {
+        for n in [0, 1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 500, 784, 5000] {
             for scale in [1.0f32, -2.0] {
                 let x: Vec<f32> = (0..n).map(|i| ((i * 37 % 201) as f32 - 100.0) * 0.8).collect();
                 let exact: f64 = x.iter().map(|&x| softplus((scale * x) as f64)).sum();
@@ -215,7 +215,7 @@ mod tests {
     }
     #[test]
     fn draws_have_the_same_bits_on_every_level() {
-        for n in [1, 15, 16, 17, 100, 784] {
+        for n in [1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 100, 784] {
             let field: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin() * 6.0).collect();
             let draw = |level| {
                 let (mut rng, mut out) = (ChainRng::new(n as u64), vec![9.0; n]);

@@ -88,6 +88,7 @@ fn engine(alpha: f32, a: Strided, b: Strided, beta: f32, mut c: MatMut<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::probes::ODD;
 
     #[test]
     fn bits_of_a_column_do_not_depend_on_the_width() {
@@ -109,7 +110,8 @@ mod tests {
     /// Integers, so that every order of summation is exact; row strides and odd shapes that broke nalgebra's own kernels.
     #[test]
     fn products_match_the_definition_on_strided_views() {
-        for (m, k, n) in [(5, 3, 4), (1, 1, 1), (2, 5, 1), (17, 4, 63), (3, 65, 5)] {
+        let shapes = [(5, 3, 4), (1, 1, 1), (2, 5, 1), (17, 4, 63), (3, 65, 5)];
+        for (m, k, n) in shapes.into_iter().chain(ODD.map(|n| (19, n, n))) {
             let a = Mat::from_fn(m + 3, k, |i, j| ((i * 5 + j * 3) % 7) as f32 - 3.0);
             let b = Mat::from_fn(k + 2, n, |i, j| ((i * 3 + j * 5) % 5) as f32 - 2.0);
             let (a, b) = (a.rows(2, m), b.rows(1, k));

@@ -297,30 +297,35 @@ mod tests {
     use super::*;
     use crate::Mat;
     use crate::linalg::bits::Bits;
+    use crate::linalg::probes::ODD;
 
     #[test]
     fn sums_have_the_same_bits_on_every_level() {
-        let a = Mat::from_fn(133, 70, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.017 - 0.08);
-        let x = Mat::from_fn(70, 9, |i, j| if (i * 31 + j * 17) % 10 < 3 { 1.0 + j as f32 * 0.1 } else { 0.0 });
-        let run = |level| {
-            let (mut bits, mut lists, mut out) = (Bits::default(), Lists::default(), Mat::zeros(133, 9));
-            bits.of(level, x.as_view());
-            lists.clear(2, 1);
-            (0..9).for_each(|j| match j {
-                0 => lists.push(level, bits.column(0)),
-                _ => lists.push_weighted(level, bits.column(j), |i| x[(i, j)]),
-            });
-            let mut panels = Panels::default();
-            panels.copy_from(a.as_view());
-            let mut part = |rows: Range<usize>| {
-                let out = out.rows_range_mut(rows.clone());
-                lists.add_to(level, (&panels, rows), &[0, 1, 2, 3, 4, 5, 6, 7, 8], out);
+        for n in ODD.into_iter().chain([9]) {
+            let a = Mat::from_fn(133, 70, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.017 - 0.08);
+            let weight = |j: usize| if j == 0 { 1.0 } else { 1.0 + (j % 10) as f32 * 0.1 };
+            let x = Mat::from_fn(70, n, |i, j| if (i * 31 + j * 17) % 10 < 3 { weight(j) } else { 0.0 });
+            let columns: Vec<usize> = (0..n).collect();
+            let run = |level| {
+                let (mut bits, mut lists, mut out) = (Bits::default(), Lists::default(), Mat::zeros(133, n));
+                bits.of(level, x.as_view());
+                lists.clear(2, 1);
+                (0..n).for_each(|j| match j {
+                    0 => lists.push(level, bits.column(0)),
+                    _ => lists.push_weighted(level, bits.column(j), |i| x[(i, j)]),
+                });
+                let mut panels = Panels::default();
+                panels.copy_from(a.as_view());
+                let mut part = |rows: Range<usize>| {
+                    let out = out.rows_range_mut(rows.clone());
+                    lists.add_to(level, (&panels, rows), &columns, out);
+                };
+                [0..40, 40..41, 41..133].into_iter().for_each(&mut part);
+                out
             };
-            [0..40, 40..41, 41..133].into_iter().for_each(&mut part);
-            out
-        };
-        let plain = run(Level::Plain);
-        assert!((&plain - &a * &x).amax() < 1e-5);
-        assert!(Level::available().into_iter().all(|l| run(l) == plain));
+            let plain = run(Level::Plain);
+            assert!((&plain - &a * &x).amax() < 1e-5, "{n} columns");
+            assert!(Level::available().into_iter().all(|l| run(l) == plain), "{n} columns");
+        }
     }
 }

@@ -199,7 +199,7 @@ fn transpose_bits(rows: &mut [u32; STRIP]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::probes::{agree, dense, product, sparse};
+    use crate::linalg::probes::{ODD, agree, dense, product, sparse};
 
     #[test]
     fn what_was_there_is_gone_even_without_samples() {
@@ -213,7 +213,8 @@ mod tests {
     }
     #[test]
     fn outer_products_match_and_leave_out_absent_columns() {
-        for (m, d, n) in [(500, 784, 100), (7, 3, 1), (64, 65, 5), (1, 40, 63)] {
+        let shapes = [(500, 784, 100), (7, 3, 1), (64, 65, 5), (1, 40, 63)];
+        for (m, d, n) in shapes.into_iter().chain(ODD.map(|n| (37, 66, n))) {
             for density in [0.13, 0.9] {
                 let (mut a, mut x) = (dense(m, n), sparse(d, n, density, false));
                 let same = vec![0.5; n];

@@ -4,6 +4,9 @@ use crate::Mat;
 use crate::rng::ChainRng;
 use rand::RngExt;
 
+/// Numbers of columns around which kernels change their ways.
+pub(super) const ODD: [usize; 7] = [1, 2, 3, 5, 63, 64, 65];
+
 pub(super) fn sparse(rows: usize, columns: usize, density: f64, binary: bool) -> Mat {
     let mut rng = ChainRng::new(rows as u64 ^ columns as u64);
     Mat::from_fn(rows, columns, |_, _| {

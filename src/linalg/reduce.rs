@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn dot_is_exact_to_double_precision() {
-        for n in [0, 1, 15, 16, 17, 1000] {
+        for n in [0, 1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 1000] {
             let a: Vec<f32> = (0..n).map(|i| (i as f32).sin() * 1e4).collect();
             let b: Vec<f32> = (0..n).map(|i| (i as f32).cos()).collect();
             let plain: f64 = a.iter().zip(&b).map(|(&x, &y)| x as f64 * y as f64).sum();

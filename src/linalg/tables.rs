@@ -302,12 +302,13 @@ mod tests {
     use super::*;
     use crate::Mat;
     use crate::linalg::bits::Bits;
+    use crate::linalg::probes::ODD;
 
     #[test]
     fn tables_match_the_plain_product_with_the_same_bits_on_every_level() {
-        for (m, k, n) in
-            [(1, 1, 6), (16, 4, 6), (33, 70, 17), (131, 61, 100), (64, 5, 64), (20, 130, 40), (0, 3, 2), (3, 0, 2)]
-        {
+        let shapes =
+            [(1, 1, 6), (16, 4, 6), (33, 70, 17), (131, 61, 100), (64, 5, 64), (20, 130, 40), (0, 3, 2), (3, 0, 2)];
+        for (m, k, n) in shapes.into_iter().chain(ODD.map(|n| (37, 66, n))) {
             for low in [0.0, -1.0] {
                 let a = Mat::from_fn(k, m, |j, i| ((i * 7 + j * 13) % 17) as f32 * 0.017 - 0.08);
                 let x = Mat::from_fn(k, n, |i, j| if (i * i + j * 17) % 7 < 3 { 1.0 } else { low });
