@@ -4,11 +4,13 @@
 use crate::cases::{self, close, name};
 use crate::reference::{Oracle, Side};
 use harmonium::base_rate::base_rate;
-use harmonium::data::{Samples, bars_and_stripes};
+use harmonium::data::{Samples, Standardise, bars_and_stripes, one_hot};
+use harmonium::eval::{Ais, ais};
+use harmonium::io::Checkpoint;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective, Report};
 use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
-use harmonium::train::{EarlyStopping, Fit, Named, Progress, Run, Silent};
+use harmonium::train::{Checkpoints, EarlyStopping, Fit, Named, Progress, Run, Silent};
 use harmonium::units::{Bernoulli, Gaussian, Spin};
 use harmonium::{Batch, Chains, Error, Learn, Mat, Params, Result, Resume, Saved, Train, Unit};
 use std::sync::Arc;
@@ -31,6 +33,93 @@ fn refusal(settings: &Fit, mut rbm: Rbm, data: &Mat) -> String {
     let e = fit(settings, &mut rbm, &mut Contrastive::cd(1, 1), data).expect_err("a refusal");
     assert_eq!(rbm.params(), &before);
     e.to_string()
+}
+
+/// What must come of a hostile setting.
+enum Must {
+    /// An error with these words.
+    Say(&'static str),
+    /// A finite model after so many updates.
+    Work(u64),
+}
+use Must::{Say, Work};
+
+/// A run with one thing about it that is hostile.
+fn with(fit: Fit, rbm: Rbm, data: Mat) -> Result<u64> {
+    let k1 = Contrastive::cd(1, 1);
+    run_of(fit, rbm, data, k1)
+}
+fn run_of(settings: Fit, mut rbm: Rbm, data: Mat, mut objective: impl Objective<Rbm>) -> Result<u64> {
+    let done = fit(&settings, &mut rbm, &mut objective, &data);
+    assert!(rbm.params().as_slice().iter().all(|p| p.is_finite()));
+    done
+}
+/// Whether it is finite, as a count.
+fn standardised(mut data: Mat) -> Result<u64> {
+    Standardise::fit(&data)?.apply(&mut data)?;
+    Ok(data.iter().all(|x| x.is_finite()) as u64)
+}
+/// Hostile settings in one place; what is behind the subtler ones has tests of its own below.
+#[test]
+fn hostile_settings_say_so_or_work() {
+    let plain = || Fit { epochs: 2, batch: 5, ..Fit::default() };
+    let rate = |rate| Fit { learning_rate: Schedule::Constant(rate), ..plain() };
+    let constant = |value| Mat::from_element(9, 14, value);
+    let none = |d, h| Rbm::new((d, Bernoulli), (h, Bernoulli));
+    let pcd = |chains| Contrastive::pcd(1, Chains::zeros(&small(), chains, 1));
+    let one = || patterns().columns(3, 1).clone_owned();
+    let labels = |labels: &[u8], classes| one_hot(labels, classes).map(|m| m.ncols() as u64);
+    let annealed = |betas, runs| ais(&small(), &[0.0; 13], &Ais { betas, runs, seed: 1 }).map(|_| 1);
+    let table: Vec<(&str, Result<u64>, Must)> = vec![
+        (
+            "a batch of zero",
+            with(Fit { batch: 0, ..plain() }, small(), patterns()),
+            Say("the batch size must be at least 1"),
+        ),
+        ("a batch larger than the data", with(Fit { batch: 1_000_000, ..plain() }, small(), patterns()), Work(2)),
+        ("no epochs", with(Fit { epochs: 0, ..plain() }, small(), patterns()), Work(0)),
+        ("no hidden units", with(plain(), none(9, 0), patterns()), Work(6)),
+        ("no visible units", with(plain(), none(0, 3), Mat::zeros(0, 14)), Work(6)),
+        ("k = 0, CD", run_of(plain(), small(), patterns(), Contrastive::cd(0, 1)), Work(6)),
+        ("no chains", run_of(plain(), small(), patterns(), pcd(0)), Say("the number of chains must be at least 1")),
+        ("one chain", run_of(plain(), small(), patterns(), pcd(1)), Work(6)),
+        (
+            "a learning rate of NaN",
+            with(rate(f32::NAN), small(), patterns()),
+            Say("the learning rate must be a number"),
+        ),
+        (
+            "a negative learning rate",
+            with(rate(-0.1), small(), patterns()),
+            Say("the learning rate must be a number, at least 0"),
+        ),
+        ("a learning rate of zero", with(rate(0.0), small(), patterns()), Work(6)),
+        ("no data", with(plain(), small(), Mat::zeros(9, 0)), Say("the number of samples must be at least 1")),
+        ("one sample", with(plain(), small(), one()), Work(2)),
+        ("pixels that are always off", with(plain(), small(), constant(0.0)), Work(6)),
+        ("pixels that are always on", with(plain(), small(), constant(1.0)), Work(6)),
+        (
+            "pixels of NaN",
+            with(plain(), small(), constant(f32::NAN)),
+            Say("unit 0 of sample 0 must be within 0.0..=1.0"),
+        ),
+        ("pixels of 255", with(plain(), small(), constant(255.0)), Say("unit 0 of sample 0 must be within 0.0..=1.0")),
+        ("images of another size", with(plain(), small(), Mat::zeros(10, 5)), Say("expected 9 visible units, got 10")),
+        ("a label out of range", labels(&[1, 3], 3), Say("label 1")),
+        ("no classes", labels(&[], 0), Say("the number of classes")),
+        ("constant pixels, standardised", standardised(constant(0.3)), Work(1)),
+        ("one sample, standardised", standardised(one()), Work(1)),
+        ("annealing without runs", annealed(Ais::linear(10), 0), Say("runs")),
+        ("annealing without temperatures", annealed(vec![], 5), Say("temperatures")),
+        ("annealing with NaN", annealed(vec![0.0, f32::NAN, 1.0], 5), Say("temperatures")),
+    ];
+    for (what, got, must) in table {
+        match (got, must) {
+            (Err(e), Say(words)) => assert!(e.to_string().contains(words), "{what}: {e}"),
+            (Ok(steps), Work(expected)) => assert_eq!(steps, expected, "{what}"),
+            (got, _) => panic!("{what}: {got:?}"),
+        }
+    }
 }
 
 #[test]
@@ -201,6 +290,23 @@ fn an_update_that_is_not_finite_ends_the_run_before_it_is_taken() {
             }
         }
     }
+}
+#[test]
+fn a_run_that_breaks_down_names_its_last_good_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rbm, mut poison, mut optimizer, mut silent) =
+        (small(), Poison { step: 5, place: 7, value: f32::NAN }, Sgd::default(), Silent);
+    let mut run = Run::new(&mut rbm, &mut poison, &mut optimizer, &mut silent);
+    let mut checkpoints = Checkpoints::open(dir.path(), Default::default()).unwrap();
+    checkpoints.every = Some(2);
+    run.checkpoints = Some(checkpoints);
+    let settings = Fit { batch: 2, ..Fit::default() };
+    let text = settings.run(&mut run, &patterns()).unwrap_err().to_string();
+    assert!(text.contains("at step 5") && text.contains("the last good checkpoint is"), "{text}");
+    assert!(text.ends_with("step-0000000004.safetensors"), "{text}");
+    // With a remedy, that is another learning rate, it is another run; the state itself can be taken over.
+    let kept = Checkpoint::read(run.checkpoints.as_ref().unwrap().last().unwrap()).unwrap();
+    assert!(kept.state.floats("params").unwrap().iter().all(|p| p.is_finite()));
 }
 #[test]
 fn an_update_that_overflows_ends_the_run_too() {
