@@ -21,8 +21,8 @@ use harmonium::optim::{Penalty, Schedule, Sgd};
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{
-    Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood, ReconstructionError, Record, Run,
-    UpdateRatio,
+    EarlyStopping, Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood, ReconstructionError,
+    Record, Run, UpdateRatio,
 };
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Panel, Series, Shade, curves, save_png};
@@ -89,6 +89,9 @@ struct Settings {
     /// Keep the last N training images out of training and evaluate on them; the test images are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     held_out: usize,
+    /// Stop after N looks without a better pseudo-likelihood of held-out images, and take the best parameters
+    #[arg(long, value_name = "N")]
+    patience: Option<u64>,
     /// Temperatures of annealed importance sampling, spread like those of Salakhutdinov and Murray (2008) [default: 10000]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     temperatures: Option<usize>,
@@ -127,6 +130,9 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let anew = Redrawn { images, seed: derive(s.common.seed, "training pixels") };
     let n = images.n().checked_sub(s.held_out).filter(|&n| n > 0);
     let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
+    if s.patience.is_some() && s.held_out == 0 {
+        return Err(Error::value("--held-out", "at least 1 for --patience", 0));
+    }
     let source: &dyn Samples = if s.redraw { &anew } else { &bits };
     let (train, held_out) = (slice(source, 0..n)?, slice(&bits, n..images.n())?);
     say(format_args!(
@@ -195,8 +201,11 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
     if held_out.n_samples() > 0 {
         metrics.push(Box::new(FreeEnergyGap { train: some(train, 5000), held_out: some(held_out, 5000) }));
     }
-    let mut monitor = ProgressBar::new(History::new(per_epoch.min(steps / LOOKS).max(1), metrics));
-    monitor.history.path = Some(out.join("metrics.jsonl"));
+    let every = per_epoch.min(steps / LOOKS).max(1);
+    let mut bar = ProgressBar::new(History::new(every, metrics));
+    bar.history.path = Some(out.join("metrics.jsonl"));
+    let watched = || PseudoLogLikelihood(some(held_out, 500));
+    let mut monitor = (bar, s.patience.map(|patience| EarlyStopping::new(watched(), every, patience)));
     let mut objective = objective(s, rbm);
     let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
     let fit = Fit {
@@ -209,7 +218,10 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
     };
     let mut run = Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor);
     let ended = s.keep.train(&fit, &mut run, train, (out, notes(s)))?;
-    let history = monitor.history;
+    let (ProgressBar { history, .. }, stopping) = monitor;
+    if let (Some(stopping), true) = (stopping, ended.is_final()) {
+        stopping.restore(rbm)?;
+    }
     let names = history.names().into_iter().map(|name| (name.to_string(), history.curve(name))).collect();
     Ok(Trained { ended, history: names, seconds_per_epoch: seconds_per_epoch(&history.records) })
 }
@@ -263,6 +275,7 @@ fn notes(s: &Settings) -> BTreeMap<String, String> {
         ("l2", s.l2.to_string()),
         ("centred", (!s.plain).to_string()),
         ("held_out", s.held_out.to_string()),
+        ("patience", s.patience.map_or("none".to_string(), |n| n.to_string())),
         ("seed", s.common.seed.to_string()),
     ];
     notes.map(|(k, v)| (k.to_string(), v)).into()

@@ -88,6 +88,35 @@ impl<M: ?Sized> Monitor<M> for Silent {
     }
 }
 
+/// Two monitors: both observe, either may end the run. More are pairs of pairs.
+impl<M: ?Sized, A: Monitor<M>, B: Monitor<M>> Monitor<M> for (A, B) {
+    fn observe(&mut self, progress: &Progress<'_, M>) -> Result<ControlFlow<()>> {
+        let flows = [self.0.observe(progress)?, self.1.observe(progress)?];
+        Ok(flows.into_iter().find(|flow| flow.is_break()).unwrap_or(ControlFlow::Continue(())))
+    }
+    fn save(&self, to: &mut Saved) {
+        self.0.save(to.child_mut("0"));
+        self.1.save(to.child_mut("1"));
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        self.0.load(from.child("0")?)?;
+        self.1.load(from.child("1")?)
+    }
+}
+
+/// A monitor that may be absent.
+impl<M: ?Sized, A: Monitor<M>> Monitor<M> for Option<A> {
+    fn observe(&mut self, progress: &Progress<'_, M>) -> Result<ControlFlow<()>> {
+        self.as_mut().map_or(Ok(ControlFlow::Continue(())), |monitor| monitor.observe(progress))
+    }
+    fn save(&self, to: &mut Saved) {
+        self.iter().for_each(|monitor| monitor.save(to.child_mut("some")));
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |monitor| monitor.load(from.child("some")?))
+    }
+}
+
 /// Several monitors: all observe, any may end the run.
 impl<M: ?Sized> Monitor<M> for Vec<Box<dyn Monitor<M> + '_>> {
     fn observe(&mut self, progress: &Progress<'_, M>) -> Result<ControlFlow<()>> {
