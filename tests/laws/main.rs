@@ -12,6 +12,7 @@ mod field;
 mod files;
 mod gradient;
 mod hostile;
+mod kit;
 mod learning;
 mod marginal;
 mod museum;
