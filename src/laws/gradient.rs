@@ -201,7 +201,11 @@ fn contrast<M: Train + ?Sized>(model: &M, tally: &mut Tally, rng: &mut ChainRng)
     model.grad_expected(&mut States::new(negative.clone()), Phase::Model, &down, &mut parts[1]);
     let (mut grad, mut seen) = (model.params().zeros_like(), vec![]);
     grad.as_mut_slice().fill(f32::NAN);
-    let [mut a, mut b] = [&data, &negative].map(|x| States::new(x.clone()));
+    let [mut a, mut b] = [&data, &negative].map(|x| {
+        let mut x = x.clone();
+        x.column_mut(0).fill(f32::NAN); // its weight is zero
+        States::new(x)
+    });
     model.grad_contrast((&mut a, &up), (&mut b, &down), &mut grad, &mut |g| seen.push(g.clone()));
     let most = [data, negative].iter().map(|x| x.amax() as f64).fold(1.0, f64::max).powi(2);
     let allowed = ROUNDING * (up.iter().chain(&down).map(|w| w.abs() as f64).sum::<f64>() + 1.0) * most;

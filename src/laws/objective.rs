@@ -50,14 +50,13 @@ struct Subject<'a, M: ?Sized> {
 }
 
 impl<M: Learn + ?Sized> Subject<'_, M> {
-    /// Weights that are not all the same.
-    fn weights(&self) -> Vec<f32> {
-        (0..self.x.ncols()).map(|k| 0.5 + (k % 3) as f32 * 0.25).collect()
+    /// Weights that are not all the same, and others at every step: a state that follows the data would stand still otherwise.
+    fn weights(&self, step: u64) -> Vec<f32> {
+        (0..self.x.ncols()).map(|k| 0.5 + ((k as u64 + step) % 3) as f32 * 0.25).collect()
     }
     /// Gradients one after the other, written over `held`.
     fn run<O: Objective<M>>(&self, objective: &mut O, held: f32, steps: u64) -> crate::Result<Vec<Params>> {
-        let weights = self.weights();
-        (0..steps).map(|step| self.gradient(objective, (&self.x, &weights), held, step)).collect()
+        (0..steps).map(|step| self.gradient(objective, (&self.x, &self.weights(step)), held, step)).collect()
     }
     fn gradient<O: Objective<M>>(
         &self,
@@ -80,7 +79,7 @@ impl<M: Learn + ?Sized> Subject<'_, M> {
         Ok(())
     }
     fn absent<O: Objective<M>>(&self, make: &impl Fn() -> O, tally: &mut Tally) -> Step {
-        let (n, weights) = (self.x.ncols(), self.weights());
+        let (n, weights) = (self.x.ncols(), self.weights(0));
         let without = tally.possible(self.gradient(&mut make(), (&self.x, &weights), 0.0, 0))?;
         let mut more = self.x.clone().resize_horizontally(n + 1, 0.0);
         let zero_at_end = [&weights[..], &[0.0]].concat();
@@ -104,7 +103,7 @@ impl<M: Learn + ?Sized> Subject<'_, M> {
         Ok(())
     }
     fn proportional<O: Objective<M>>(&self, make: &impl Fn() -> O, tally: &mut Tally) -> Step {
-        let weights = self.weights();
+        let weights = self.weights(0);
         let four: Vec<f32> = weights.iter().map(|w| 4.0 * w).collect();
         let expected = tally.possible(self.gradient(&mut make(), (&self.x, &weights), 0.0, 0))?;
         let got = tally.possible(self.gradient(&mut make(), (&self.x, &four), 0.0, 0))?;

@@ -18,7 +18,7 @@ pub struct Kept {
 #[non_exhaustive]
 pub enum Broken {
     /// A number is not what the law says.
-    #[error("the law of {law} is broken: {what} is {got}, and should be {expected} (within {allowed:.1e})")]
+    #[error("the law of {law} is broken: {what} is {}, and should be {} ({})", short(*got), short(*expected), within(*allowed))]
     Number {
         /// The law.
         law: &'static str,
@@ -47,6 +47,17 @@ pub enum Broken {
         /// Why not.
         source: Error,
     },
+}
+
+/// A number, for messages.
+fn short(x: f64) -> String {
+    match x.abs() {
+        size if x == 0.0 || (1e-3..1e7).contains(&size) => format!("{}", (x * 1e7).round() / 1e7),
+        _ => format!("{x:.4e}"),
+    }
+}
+fn within(allowed: f64) -> String {
+    if allowed == 0.0 { "exactly".into() } else { format!("within {allowed:.1e}") }
 }
 
 impl Broken {
@@ -98,5 +109,26 @@ impl Tally {
     }
     pub(super) fn kept(self) -> Verdict {
         Ok(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_tell_what_where_and_by_how_much() {
+        let mut tally = Tally::new("fields");
+        assert!(tally.near(0.25, 0.5, 1.0, String::new).is_ok() && tally.near(2.0, 2.0, 0.0, String::new).is_ok());
+        let text = |got, allowed| tally_of(got, allowed).to_string();
+        fn tally_of(got: f64, allowed: f64) -> Broken {
+            Tally::new("fields").near(got, 1.5, allowed, || "the field of row 3".into()).unwrap_err()
+        }
+        let start = "the law of fields is broken: the field of row 3 is ";
+        assert_eq!(text(0.1 + 0.2, 1e-3), format!("{start}0.3, and should be 1.5 (within 1.0e-3)"));
+        assert_eq!(text(1.23456e-9, 0.0), format!("{start}1.2346e-9, and should be 1.5 (exactly)"));
+        assert!(text(f64::NAN, 1.0).contains("NaN") && text(f64::INFINITY, 1.0).contains("inf"));
+        let kept = tally.kept().unwrap();
+        assert_eq!((kept.law, kept.checks, kept.worst), ("fields", 2, 0.25));
     }
 }

@@ -22,5 +22,6 @@ mod resume;
 mod routes;
 mod scaled;
 mod sweeps;
+mod teeth;
 mod threads;
 mod units;
