@@ -43,8 +43,8 @@ pub fn unit(unit: &dyn Unit, seed: u64) -> Verdict {
     let mut field: Vec<f32> = (0..n).map(|_| 1.5 * normal(&mut rng)).collect();
     field[..unit.width()].fill(0.0);
     let column = Column { unit, theta, field };
-    column.sums(&mut tally)?;
     column.base(&mut tally)?;
+    column.sums(&mut tally)?;
     column.inverse(&mut tally)?;
     column.parameters(&mut tally)?;
     column.draws(&mut tally, &mut rng)?;

@@ -29,9 +29,6 @@ fn models(seed: u64) -> Vec<Rbm> {
 #[track_caller]
 fn kept(verdict: Verdict, what: &str, seed: u64) {
     match verdict {
-        Ok(kept) if std::env::var("HARMONIUM_WORST").is_ok() => {
-            eprintln!("WORST {} {} {} {}", kept.law, kept.checks, kept.worst, what)
-        }
         Ok(kept) => assert!(kept.checks > 0 && kept.worst <= 1.0, "{what}, seed {seed}: {kept:?}"),
         Err(broken) => panic!("{what}, seed {seed}: {broken}"),
     }

@@ -232,8 +232,8 @@ impl Learn for Faulty {
             Bug::ForgottenWeight => self.rbm.grad_params(x, &with(&|w| if w == 0.0 { 0.0 } else { 0.25 }), grad),
             Bug::WeightZeroCounted => {
                 self.rbm.grad_params(x, weights, grad);
-                let extra: f32 = weights.iter().enumerate().map(|(j, w)| w * x[(0, j)]).sum();
-                grad.slice_mut(1)[0] += extra - extra;
+                let absent = weights.iter().enumerate().filter(|(_, w)| **w == 0.0);
+                grad.slice_mut(1)[0] += absent.map(|(j, w)| w * x[(0, j)]).sum::<f32>();
             }
             _ => self.rbm.grad_params(x, weights, grad),
         }
