@@ -47,6 +47,16 @@ impl Configurations {
             index /= values.len() as u64;
         }
     }
+    /// The number of a state that [`Configurations::write`] may have written; `None` if a unit has another value.
+    ///
+    /// # Panics
+    /// If the state is too short.
+    pub fn number(&self, state: &[f32]) -> Option<u64> {
+        self.places.iter().rev().try_fold(0u64, |index, (row, values)| {
+            let value = values.iter().position(|v| *v == state[*row..row + v.len()])?;
+            index.checked_mul(values.len() as u64)?.checked_add(value as u64)
+        })
+    }
     /// All of them as the columns of a matrix of the model's height, other rows zero.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 //! | sample | [`Chains`], [`samplers`] |
 //! | know how good it is | [`eval`] |
 //! | keep it, see it | [`io`], [`mod@viz`] |
+//! | check your own model | [`laws`] |
 //!
 //! A machine that learns bars and stripes, small enough for its likelihood to be exact:
 //!
@@ -42,6 +43,7 @@ pub mod energy;
 pub mod error;
 pub mod eval;
 pub mod io;
+pub mod laws;
 pub mod linalg;
 pub mod models;
 pub mod objectives;

@@ -1,7 +1,7 @@
 //! Law 12: what is frozen stays, sample by sample, and the rest follows the distribution given what is frozen.
 
 use crate::cases::{self, name};
-use crate::drift;
+use crate::draws;
 use crate::reference::Oracle;
 use harmonium::samplers::{BlockGibbs, Descend};
 use harmonium::{Chains, Error, Mask, Mat, States, sweep};
@@ -27,7 +27,7 @@ fn frozen_units_stay_and_nothing_drifts() {
             chains.advance(&BlockGibbs::new(2), &rbm);
             let x = chains.states.x().clone_owned();
             assert!(kept(&start, &x, &mask), "{}", name(&rbm));
-            let e = drift::excess(&oracle, &x);
+            let e = draws::excess(&oracle, &x);
             assert!(e < 1.0, "{}: {e}", name(&rbm));
         }
         assert!(chains.states.x() != start, "the others move");
@@ -50,7 +50,7 @@ fn free_units_find_their_conditional() {
         }
         let total: f64 = p.iter().sum();
         p.iter_mut().for_each(|p| *p /= total);
-        let e = drift::distance(&states, &p, &chains.states.x().clone_owned());
+        let e = draws::distance(&states, &p, &chains.states.x().clone_owned());
         assert!(e < 1.0, "{}: {e}", name(&rbm));
     }
 }

@@ -104,7 +104,7 @@ fn the_base_rate_model_is_the_annealed_model_at_zero() {
         let (mean, _) = oracle.moments();
         means.iter().zip(mean.iter()).for_each(|(&m, e)| close(m as f64, *e, 1.0, &name(&rbm)));
         let drawn = Chains::from_base(&rbm, &base, 40_000, 3).states.x().clone_owned();
-        let e = crate::drift::excess(&oracle, &drawn);
+        let e = crate::draws::excess(&oracle, &drawn);
         assert!(e < 1.0, "{}: {e}", name(&rbm));
         let smooth = base_rate(&rbm, &means, 0.25).unwrap();
         let (towards, _) = Oracle::of(&rbm).annealed(0.0, &[0.0; 7]).moments();

@@ -1,27 +1,10 @@
-//! Law 4: a free energy is minus the logarithm of a sum over the states of the side that is summed out, or of its
-//! integral.
+//! Law 4, beside the kit's law of marginals: a model's own functions, shapes, and what is refused.
 
 use crate::cases::{self, close, name};
 use crate::reference::{Oracle, Side, wide};
 use harmonium::models::Rbm;
 use harmonium::{Collapsed, Energy, Marginal, Mat, States, eval};
 
-#[test]
-fn either_side_sums_out() {
-    for rbm in cases::all() {
-        let (oracle, x) = (Oracle::of(&rbm), cases::probes(&rbm, 70));
-        for side in [Side::Hidden, Side::Visible] {
-            let kept = rbm.blocks()[side.other().block()].rows.clone();
-            let mut garbage = x.clone();
-            garbage.rows_range_mut(rbm.blocks()[side.block()].rows.clone()).fill(f32::NAN);
-            let got = eval::energies_without(&rbm, &[side.block()], garbage.as_view()).unwrap();
-            for (j, f) in got.iter().enumerate() {
-                let expected = oracle.free_energy(side, &wide(&x, j)[kept.clone()]);
-                close(*f, expected, 20.0, &format!("{} without {side:?}", name(&rbm)));
-            }
-        }
-    }
-}
 #[test]
 fn summed_rows_that_come_last_may_be_absent() {
     for rbm in cases::all() {

@@ -3,47 +3,13 @@
 use crate::cases::{self, close, name};
 use harmonium::data::Standardise;
 use harmonium::models::Rbm;
-use harmonium::objectives::{Contrastive, Objective};
+use harmonium::objectives::Contrastive;
 use harmonium::optim::{Adam, At, Optimizer, Schedule, Sgd, max_norm};
 use harmonium::train::{Fit, Run, Silent};
 use harmonium::units::Spin;
-use harmonium::{Batch, Chains, Learn, Mat, Phase, States, Train};
+use harmonium::{Learn, Mat, Phase, States, Train};
 use std::path::Path;
 
-type Make = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
-const OBJECTIVES: [(&str, Make); 3] = [
-    ("CD", |_| Box::new(Contrastive::cd(3, 2))),
-    ("PCD", |m| Box::new(Contrastive::pcd(3, Chains::zeros(m, 20, 2)))),
-    ("exact", |m| Box::new(Contrastive::exact(m).unwrap())),
-];
-fn gradient(objective: &mut dyn Objective<Rbm>, rbm: &Rbm, x: &Mat, weights: &[f32]) -> Vec<f32> {
-    let mut grad = rbm.params().zeros_like();
-    objective.gradient(rbm, &Batch { x: x.as_view(), weights, step: 0 }, &mut grad).unwrap();
-    grad.as_slice().to_vec()
-}
-
-/// A sample of weight zero is absent from both phases and from the centring, whatever it holds.
-#[test]
-fn a_sample_of_weight_zero_does_not_count() {
-    for rbm in cases::all() {
-        // The ninth sample, for streams of random numbers are shared by eight.
-        let mut v = cases::probes(&rbm, 9).rows(0, 4).clone_owned();
-        let mut weights = vec![1.0; 9];
-        weights[8] = 0.0;
-        for (what, make) in OBJECTIVES {
-            if what == "exact" && rbm.visible_unit().support().is_none() {
-                continue;
-            }
-            let without = gradient(&mut make(&rbm), &rbm, &v.columns(0, 8).clone_owned(), &[1.0; 8]);
-            for value in [1.0, f32::NAN, f32::INFINITY] {
-                v.column_mut(8).fill(value);
-                let with = gradient(&mut make(&rbm), &rbm, &v, &weights);
-                let pairs = with.iter().zip(&without);
-                pairs.for_each(|(a, b)| close(*a as f64, *b as f64, 5.0, &format!("{what} {} {value}", name(&rbm))));
-            }
-        }
-    }
-}
 #[test]
 fn gradients_leave_out_what_has_no_weight() {
     for rbm in cases::all() {
@@ -67,16 +33,6 @@ fn gradients_leave_out_what_has_no_weight() {
             let pairs = a.as_slice().iter().zip(b.as_slice());
             pairs.for_each(|(a, b)| close(*a as f64, *b as f64, 10.0, &name(&rbm)));
         }
-    }
-}
-/// Without any weight there is nothing to learn from: no phase may push alone.
-#[test]
-fn a_batch_without_weight_moves_nothing() {
-    let rbm = cases::bernoulli(4, 3, 1);
-    let v = cases::probes(&rbm, 13).rows(0, 4).clone_owned();
-    for (what, make) in OBJECTIVES {
-        let grad = gradient(&mut make(&rbm), &rbm, &v, &[0.0; 13]);
-        assert!(grad.iter().all(|g| *g == 0.0), "{what}: {grad:?}");
     }
 }
 #[test]

@@ -68,10 +68,6 @@ impl Side {
     pub(crate) fn other(self) -> Self {
         if self == Visible { Hidden } else { Visible }
     }
-    /// The block of the library's RBM.
-    pub(crate) fn block(self) -> usize {
-        if self == Visible { Rbm::VISIBLE } else { Rbm::HIDDEN }
-    }
 }
 
 /// `E = U(v) + U(h) - bᵀv - cᵀh - hᵀWv` with flat parameters in the library's order.

@@ -10,14 +10,11 @@ use harmonium::optim::{Schedule, Sgd};
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{Fit, Run, Silent};
 use harmonium::units::{Bernoulli, Gaussian, Spin};
-use harmonium::{Chains, Learn, Mat, Train};
-use rayon::ThreadPoolBuilder;
+use harmonium::{Chains, Learn, Mat, Train, laws};
 
-/// `f` gives the same with 1, 2 and 5 threads.
+#[track_caller]
 fn invariant<T: PartialEq + Send>(what: &str, f: impl Fn() -> T + Sync) {
-    let run = |n| ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(&f);
-    let one = run(1);
-    assert!([2, 5].into_iter().all(|n| run(n) == one), "{what}");
+    laws::threads(what, f).unwrap_or_else(|broken| panic!("{broken}"));
 }
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|v| v.to_bits()).collect()
@@ -44,19 +41,11 @@ fn chains(rbm: &Rbm, columns: usize) -> Mat {
 }
 
 #[test]
-fn chains_do_not_depend_on_threads() {
+fn chains_depend_neither_on_threads_nor_on_their_number() {
     for (what, rbm) in &machines() {
-        invariant(what, || bits(chains(rbm, 203).as_slice()));
-    }
-}
-#[test]
-fn chains_do_not_depend_on_their_number() {
-    for (what, rbm) in &machines() {
-        let many = chains(rbm, 203);
-        for n in [8, 16, 40, 64, 200] {
-            assert_eq!(chains(rbm, n), many.columns(0, n), "{what}: the first {n}");
+        for kernel in [BlockGibbs::new(2), BlockGibbs::backward(1)] {
+            laws::chains_threads(rbm, &kernel, 5).unwrap_or_else(|broken| panic!("{what}: {broken}"));
         }
-        assert_eq!(chains(rbm, 64).columns(0, 16), chains(rbm, 16), "{what}");
     }
 }
 #[test]
