@@ -14,6 +14,7 @@
 //! | | [`model()`] | all of these |
 //! | kernels | [`no_drift()`], [`no_drift_from()`], [`chains_threads()`] | chains that start as exact draws |
 //! | objectives | [`objective()`], [`exact_gradient()`] | weights, saved state; the derivative of the likelihood |
+//! | runs | [`resume()`] | a run that is cut: one that never was |
 //! | anything | [`threads()`] | the same bits with any number of threads |
 //!
 //! ```
@@ -42,6 +43,7 @@ mod marginal;
 mod objective;
 mod partition;
 mod probes;
+mod resume;
 mod slope;
 mod terms;
 mod threads;
@@ -53,6 +55,7 @@ pub use gradient::{expected_gradient, gradient, score};
 pub use marginal::marginal;
 pub use objective::{exact_gradient, objective};
 pub use partition::partition;
+pub use resume::{HandOver, resume};
 pub use threads::{chains_threads, threads};
 pub use units::unit;
 pub use verdict::{Broken, Kept, Verdict};

@@ -41,7 +41,7 @@ pub fn threads<T: PartialEq + Send>(what: &str, f: impl Fn() -> T + Sync) -> Ver
     tally.kept()
 }
 
-fn pool(threads: usize) -> crate::Result<ThreadPool> {
+pub(super) fn pool(threads: usize) -> crate::Result<ThreadPool> {
     let built = ThreadPoolBuilder::new().num_threads(threads).build();
     built.map_err(|e| Error::value("the number of threads", "one that the system starts", format!("{threads} ({e})")))
 }

@@ -50,7 +50,7 @@ pub struct Checkpoints {
     last: Option<(u64, PathBuf)>,
     written: Instant,
     begun: bool,
-    _lock: File,
+    lock: File,
 }
 
 /// Where a run goes on.
@@ -89,7 +89,7 @@ impl Checkpoints {
         let interval = Some(Duration::from_secs(60));
         let written = Instant::now();
         let (every, identity, last, begun) = (None, BTreeMap::new(), None, false);
-        Ok(Self { every, interval, folder: own, settings, identity, last, written, begun, _lock: lock })
+        Ok(Self { every, interval, folder: own, settings, identity, last, written, begun, lock })
     }
     /// The last good checkpoint of this process: written, or gone on from.
     pub fn last(&self) -> Option<&Path> {
@@ -174,6 +174,12 @@ impl Checkpoints {
         let before: Vec<_> = self.found()?.into_iter().filter(|(s, _)| *s < step).collect();
         (self.last, self.written) = (Some((step, path)), Instant::now());
         before.iter().rev().skip(1).try_for_each(|(_, path)| remove(path))
+    }
+}
+impl Drop for Checkpoints {
+    /// Said aloud: a process that is being started elsewhere in this one holds a copy of the handle for a moment.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 const SUFFIX: &str = ".safetensors";

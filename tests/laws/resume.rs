@@ -1,110 +1,160 @@
-//! Law 9: a run that is saved, loaded into new objects and continued has the same bits as one that was never cut.
+//! Law 9: a run that is cut, kept in a file and continued has the bits of one that never was, for every training method.
 
 use crate::cases;
 use harmonium::data::bars_and_stripes;
+use harmonium::laws::{self, HandOver, Verdict};
 use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, Negative, Objective};
-use harmonium::optim::{Adam, Optimizer, Schedule, Sgd};
-use harmonium::train::{EarlyStopping, Fit, History, Monitor, Pause, PseudoLogLikelihood, Run};
-use harmonium::{Chains, Learn, Mat, Result, Resume, Saved};
+use harmonium::objectives::{Centring, Contrastive, Objective, Report};
+use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
+use harmonium::train::{EarlyStopping, Fit, History, Named, Progress, PseudoLogLikelihood, Run, Silent};
+use harmonium::{Batch, Chains, Learn, Mat, Params, Result, Resume, Saved};
 
-type Make<T> = fn(&Rbm, Option<Centring>) -> Box<T>;
-const OBJECTIVES: [(&str, Make<dyn Objective<Rbm>>); 3] = [
-    ("CD", |_, centring| boxed(Contrastive::cd(2, 5), centring)),
-    ("PCD", |m, centring| boxed(Contrastive::pcd(2, Chains::zeros(m, 21, 5)), centring)),
-    ("exact", |m, centring| boxed(Contrastive::exact(m).unwrap(), centring)),
+type Method = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
+/// Training methods: a new one is one line here.
+const METHODS: [(&str, Method); 6] = [
+    ("CD, centred", |_| Box::new(Contrastive::cd(2, 5))),
+    ("CD, plain", |_| Box::new(Contrastive::cd(2, 5).plain())),
+    ("PCD, centred", |m| Box::new(Contrastive::pcd(2, Chains::zeros(m, 21, 5)))),
+    ("PCD, plain", |m| Box::new(Contrastive::pcd(2, Chains::zeros(m, 21, 5)).plain())),
+    ("PCD, centred at once", |m| {
+        let mut pcd = Contrastive::pcd(1, Chains::zeros(m, 8, 5));
+        pcd.centring = Some(Centring::new(1.0));
+        Box::new(pcd)
+    }),
+    ("exact", |m| Box::new(Contrastive::exact(m).unwrap())),
 ];
-fn boxed<N: Negative<Rbm> + 'static>(
-    mut objective: Contrastive<N>,
-    centring: Option<Centring>,
-) -> Box<dyn Objective<Rbm>> {
-    objective.centring = centring;
-    Box::new(objective)
-}
 type Build = fn() -> Box<dyn Optimizer>;
+/// Optimisers: a new one is one line here.
 const OPTIMIZERS: [(&str, Build); 3] = [
     ("SGD", || Box::new(Sgd::default())),
     ("momentum", || Box::new(Sgd::new(Schedule::Switch { from: 0.0, to: 0.9, steps: 5 }))),
     ("Adam", || Box::new(Adam::default())),
 ];
 
-/// Runs until `stop` updates are done, from `saved` if there is any; what it leaves behind.
-fn leg(objective: &mut dyn Objective<Rbm>, optimizer: &mut dyn Optimizer, stop: u64, saved: Option<&Saved>) -> Saved {
-    let data = bars_and_stripes(3).unwrap().patterns;
-    // What is loaded replaces everything that a new object starts with.
-    let mut rbm = if saved.is_some() { cases::bernoulli(9, 5, 77) } else { cases::bernoulli(9, 5, 1) };
-    let mut monitors: Vec<Box<dyn Monitor<Rbm>>> = vec![
-        Box::new(History::new(3, vec![Box::new(PseudoLogLikelihood(data.clone()))])),
-        Box::new(EarlyStopping::new(PseudoLogLikelihood(data.clone()), 2, 1000)),
-    ];
-    let fit =
-        Fit { epochs: 6, batch: 4, learning_rate: Schedule::Exponential { from: 0.1, factor: 0.97 }, ..Fit::default() };
-    let mut run = Run::new(&mut rbm, objective, optimizer, &mut monitors);
-    run.pause = Pause { at: Some(stop), ..Pause::default() };
-    if let Some(saved) = saved {
-        run.load(saved).unwrap();
+/// 24 updates, with a rate that falls and everything that bounds weights.
+fn settings() -> Fit {
+    Fit {
+        epochs: 6,
+        batch: 4,
+        learning_rate: Schedule::Exponential { from: 0.1, factor: 0.97 },
+        penalty: Penalty { l1: 1e-4, l2: 1e-3 },
+        max_norm: Some(2.0),
+        clip_norm: Some(1.0),
+        seed: 3,
     }
-    fit.run(&mut run, &data).unwrap();
-    let mut out = Saved::default();
-    run.save(&mut out);
-    out
 }
-/// Everything but the times of the records.
-fn history(saved: &Saved) -> Result<(Vec<u64>, Vec<f64>)> {
-    let history = saved.child("monitor")?.child("0")?;
-    let values = history.doubles("values")?.to_vec();
-    Ok((history.words("steps")?.to_vec(), values))
+fn patterns() -> Mat {
+    bars_and_stripes(3).unwrap().patterns
+}
+/// A run with monitors of every kind that has a state, which ends after so many looks without improvement.
+fn run(objective: &Method, optimizer: &Build, patience: u64, hand_over: HandOver<'_, Rbm>) -> Result<()> {
+    let mut rbm = cases::bernoulli(9, 5, 1);
+    let (mut objective, mut optimizer) = (objective(&rbm), optimizer());
+    let best_at_8 = |p: &Progress<'_, Rbm>| Ok(-(p.done as f64 - 8.0).abs());
+    let watched = Named { name: "best at 8".into(), measure: best_at_8 };
+    let mut monitor = (
+        History::new(3, vec![Box::new(PseudoLogLikelihood(patterns()))]),
+        (Some(EarlyStopping::new(watched, 2, patience)), None::<Silent>),
+    );
+    hand_over(&mut Run::new(&mut rbm, &mut objective, &mut optimizer, &mut monitor))
+}
+#[track_caller]
+fn kept(verdict: Verdict, what: &str) {
+    assert!(verdict.unwrap_or_else(|broken| panic!("{what}: {broken}")).checks > 20);
 }
 
 #[test]
 fn a_run_that_was_cut_has_the_same_bits() {
-    let model = cases::bernoulli(9, 5, 1);
-    for (what, objective) in OBJECTIVES {
+    for (what, objective) in METHODS {
         for (how, optimizer) in OPTIMIZERS {
-            for centring in [None, Some(Centring::new(0.1))] {
-                let make = || (objective(&model, centring.clone()), optimizer());
-                let (mut a, mut b) = make();
-                let whole = leg(&mut a, &mut b, 24, None);
-                for cut in [1, 7, 12] {
-                    let ((mut a, mut b), (mut c, mut d)) = (make(), make());
-                    let half = leg(&mut a, &mut b, cut, None);
-                    let both = leg(&mut c, &mut d, 24, Some(&half));
-                    let what = format!("{what} {how} {centring:?} cut at {cut}");
-                    for part in ["objective", "optimizer"] {
-                        assert_eq!(both.child(part).unwrap(), whole.child(part).unwrap(), "{part}, {what}");
-                    }
-                    assert_eq!(both.floats("params").unwrap(), whole.floats("params").unwrap(), "{what}");
-                    assert_eq!(history(&both).unwrap(), history(&whole).unwrap(), "{what}");
-                    let stopping = |s: &Saved| s.child("monitor").unwrap().child("1").unwrap().clone();
-                    assert_eq!(stopping(&both), stopping(&whole), "{what}");
-                }
+            for cut in [1, 7, 12] {
+                let begin = |hand_over: HandOver<'_, Rbm>| run(&objective, &optimizer, 1000, hand_over);
+                kept(laws::resume(&settings(), &patterns(), cut, begin), &format!("{what}, {how}, cut at {cut}"));
             }
         }
     }
 }
+/// One that patience has ended stays ended.
 #[test]
-fn cutting_is_seen_where_a_part_forgets() {
-    let model = cases::bernoulli(9, 5, 1);
-    let make = || (OBJECTIVES[1].1(&model, None), OPTIMIZERS[2].1());
-    let ((mut a, mut b), (mut c, mut d)) = (make(), make());
-    let half = leg(&mut a, &mut b, 7, None);
-    let whole = leg(&mut a, &mut b, 24, Some(&half));
-    // The same step and parameters, but chains and moments that start anew.
-    let (_, mut fresh) = (leg(&mut c, &mut d, 1, None), half.clone());
-    let ((mut e, mut f), (g, h)) = (make(), make());
-    g.save(fresh.child_mut("objective"));
-    h.save(fresh.child_mut("optimizer"));
-    let other = leg(&mut e, &mut f, 24, Some(&fresh));
-    assert_ne!(other.floats("params").unwrap(), whole.floats("params").unwrap());
+fn a_run_that_ended_does_not_go_on() {
+    let ended_at = |patience: u64| {
+        let mut step = 0;
+        run(&METHODS[0].1, &OPTIMIZERS[0].1, patience, &mut |run| {
+            settings().run(run, &patterns())?;
+            step = run.step;
+            Ok(())
+        })
+        .unwrap();
+        step
+    };
+    assert_eq!((ended_at(1), ended_at(1000)), (12, 24));
+    for cut in [11, 12] {
+        let begin = |hand_over: HandOver<'_, Rbm>| run(&METHODS[0].1, &OPTIMIZERS[0].1, 1, hand_over);
+        kept(laws::resume(&settings(), &patterns(), cut, begin), &format!("cut at {cut}"));
+    }
+}
+
+/// An objective whose parts are kept, but for what `Keeps` leaves out.
+struct Forgets<O>(O, Keeps);
+#[derive(Clone, Copy, Debug)]
+enum Keeps {
+    Nothing,
+    Child(&'static str),
+}
+impl<O: Objective<Rbm>> Objective<Rbm> for Forgets<O> {
+    fn gradient(&mut self, model: &Rbm, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
+        self.0.gradient(model, batch, grad)
+    }
+}
+impl<O: Resume> Resume for Forgets<O> {
+    fn save(&self, to: &mut Saved) {
+        self.0.save(to);
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        let mut mixed = Saved::default();
+        self.0.save(&mut mixed);
+        if let Keeps::Child(name) = self.1 {
+            *mixed.child_mut(name) = from.child(name)?.clone();
+        }
+        self.0.load(&mixed)
+    }
+}
+#[test]
+fn a_part_that_forgets_is_caught() {
+    let broken = |begin: &(dyn Fn(HandOver<'_, Rbm>) -> Result<()> + Sync), bug: &str, entry: &str| {
+        let text = laws::resume(&settings(), &patterns(), 7, begin).expect_err(bug).to_string();
+        eprintln!("{bug}: {text}");
+        assert!(text.contains("the law of resuming is broken") && text.contains(entry), "{bug}: {text}");
+    };
+    for (keeps, bug) in [
+        (Keeps::Nothing, "an objective that forgets everything"),
+        (Keeps::Child("centring"), "an objective that forgets its chains"),
+    ] {
+        let begin = |hand_over: HandOver<'_, Rbm>| {
+            let mut rbm = cases::bernoulli(9, 5, 1);
+            let mut pcd = Forgets(Contrastive::pcd(1, Chains::zeros(&rbm, 10, 1)), keeps);
+            hand_over(&mut Run::new(&mut rbm, &mut pcd, &mut Sgd::default(), &mut Silent))
+        };
+        broken(&begin, bug, "`params`");
+    }
+    let clock = std::sync::atomic::AtomicU32::new(0);
+    let begin = |hand_over: HandOver<'_, Rbm>| {
+        let mut rbm = cases::bernoulli(9, 5, 1);
+        let seed = clock.fetch_add(1, std::sync::atomic::Ordering::Relaxed).into();
+        let mut cd = Contrastive::cd(1, seed);
+        let first = |p: &Progress<'_, Rbm>| Ok(p.model.weights()[(0, 0)] as f64);
+        let mut history = History::new(1, vec![Box::new(Named { name: "first".into(), measure: first })]);
+        hand_over(&mut Run::new(&mut rbm, &mut cd, &mut Adam::default(), &mut history))
+    };
+    broken(&begin, "a seed from the clock", "have other bits");
 }
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
     let (model, mut other) = (cases::bernoulli(9, 5, 1), cases::bernoulli(8, 5, 2));
-    let mut objective = OBJECTIVES[1].1(&model, None);
-    let mut optimizer = OPTIMIZERS[2].1();
-    let saved = leg(&mut objective, &mut optimizer, 3, None);
+    let (mut objective, mut optimizer, mut saved) = (METHODS[2].1(&model), OPTIMIZERS[2].1(), Saved::default());
+    Run::new(&mut model.clone(), &mut objective, &mut optimizer, &mut Silent).save(&mut saved);
     let before = other.clone();
-    let mut silent = harmonium::train::Silent;
+    let mut silent = Silent;
     let mut run = Run::new(&mut other, &mut objective, &mut optimizer, &mut silent);
     let e = run.load(&saved).unwrap_err();
     assert!(e.to_string().contains("`params`"), "{e}");

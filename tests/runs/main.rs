@@ -65,17 +65,18 @@ fn runs_that_are_killed_end_with_the_same_bits() {
     let (_alone, (whole, time)) = (alone(), whole());
     let (expected, mut rng) = (results(whole.path()), Xoshiro256PlusPlus::seed_from_u64(1));
     let kills: usize = std::env::var("HARMONIUM_KILLS").map_or(4, |n| n.parse().expect("a number of kills"));
-    let mut running = 0;
-    for kill in 0..kills {
+    let (mut hits, mut tries) = (0, 0);
+    while hits < kills {
         let (dir, moment) = (tempdir().unwrap(), time.mul_f64(rng.random()));
-        running += killed_after(run("--out", dir.path()).spawn().unwrap(), moment) as usize;
+        hits += killed_after(run("--out", dir.path()).spawn().unwrap(), moment) as usize;
+        tries += 1;
+        assert!(tries < 3 * kills, "most kills must hit a process that still runs");
         let told = finish("--resume", dir.path()).stdout;
-        assert!(results(dir.path()) == expected, "kill {kill} after {moment:?}");
+        assert!(results(dir.path()) == expected, "killed after {moment:?}");
         let told = String::from_utf8_lossy(&told);
         println!("killed after {moment:?}: {}", told.lines().nth(1).unwrap_or_default());
     }
-    println!("{kills} kills, {running} of them before the end");
-    assert!(2 * running >= kills, "most kills must hit a process that still runs");
+    println!("{hits} kills of running processes, {} of ones that had ended", tries - hits);
 }
 /// Over and over, a little later every time.
 #[test]
