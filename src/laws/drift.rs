@@ -6,7 +6,7 @@ use super::probes::{energies, largest};
 use super::verdict::{Step, Tally, Verdict};
 use crate::rng::derive;
 use crate::samplers::Kernel;
-use crate::{ChainRng, Chains, Energy, Gibbs, Mat, Response, Result};
+use crate::{ChainRng, Chains, Energy, Error, Gibbs, Mat, Response, Result};
 use rand::RngExt;
 
 /// Chains that [`no_drift`] draws.
@@ -59,7 +59,7 @@ pub fn no_drift<M: Gibbs + ?Sized, K: Kernel<M> + ?Sized>(model: &M, kernel: &K,
 /// held to it more strictly, not less.
 ///
 /// # Errors
-/// The first deviation.
+/// The first deviation; [`super::Broken::Unchecked`] if the draws have not the height of the model's states, or are fewer than two.
 ///
 /// ```
 /// use harmonium::{laws, models::Rbm, samplers::BlockGibbs, units::{Bernoulli, Gaussian}};
@@ -69,9 +69,6 @@ pub fn no_drift<M: Gibbs + ?Sized, K: Kernel<M> + ?Sized>(model: &M, kernel: &K,
 /// laws::no_drift_from(&rbm, &BlockGibbs::backward(1), draws, 2)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Panics
-/// If the draws have not the height of the model's states.
 pub fn no_drift_from<M: Energy + ?Sized, K: Kernel<M> + ?Sized>(
     model: &M,
     kernel: &K,
@@ -79,6 +76,11 @@ pub fn no_drift_from<M: Energy + ?Sized, K: Kernel<M> + ?Sized>(
     seed: u64,
 ) -> Verdict {
     let mut tally = Tally::new("no drift");
+    tally.possible(match draws.shape() {
+        (rows, _) if rows != model.n_rows() => Err(Error::shape("rows of exact draws", model.n_rows(), rows)),
+        (_, columns) if columns < 2 => Err(Error::value("the number of exact draws", "at least 2", columns)),
+        _ => Ok(()),
+    })?;
     watch(model, kernel, draws, seed, &mut tally, &mut |_, _, _| Ok(()))?;
     tally.kept()
 }
@@ -165,7 +167,8 @@ impl Functions {
     /// The mean change of every function is zero.
     fn compare<M: Energy + ?Sized>(&self, model: &M, x: &Mat, when: &str, tally: &mut Tally) -> Step {
         let (now, energies) = (by_rows(x), energies(model, x));
-        let comparisons = LOOKS.len() * (self.rows.len() + self.pairs.len() + 2);
+        // Half of the chance to fail is left for the distance.
+        let comparisons = 2 * LOOKS.len() * (self.rows.len() + self.pairs.len() + 1);
         let mut zero = |changes: Sample, size: f64, what: &dyn Fn() -> String| {
             let allowed = changes.allowed(comparisons) + ROUNDING * size;
             tally.near(changes.mean, 0.0, allowed, || format!("{when}, the mean change of {}", what()))

@@ -31,6 +31,7 @@ use crate::{Batch, ChainRng, Error, Learn, Marginal, Mat, MatRef, Params, Saved,
 /// ```
 pub fn objective<M: Learn + ?Sized, O: Objective<M>>(model: &M, make: impl Fn() -> O, data: MatRef<'_>) -> Verdict {
     let mut tally = Tally::new("objectives");
+    tally.possible(check_rows(model, data))?;
     let n = data.ncols() / GROUP * GROUP; // whole groups: those that follow keep their random streams
     if n < 4 {
         return tally.possible(Err(Error::value("the number of samples", "at least 4", data.ncols())));
@@ -41,6 +42,13 @@ pub fn objective<M: Learn + ?Sized, O: Objective<M>>(model: &M, make: impl Fn() 
     subject.proportional(&make, &mut tally)?;
     subject.resumed(&make, &mut tally)?;
     tally.kept()
+}
+
+fn check_rows<M: Learn + ?Sized>(model: &M, data: MatRef<'_>) -> crate::Result<()> {
+    match data.nrows() == model.n_visible() {
+        true => Ok(()),
+        false => Err(Error::shape("rows of samples", model.n_visible(), data.nrows())),
+    }
 }
 
 /// A model and its data.
@@ -175,6 +183,7 @@ pub fn exact_gradient<M: Train + Marginal + ?Sized, O: Objective<M> + ?Sized>(
     if n < 2 {
         return tally.possible(Err(Error::value("the number of gradients", "at least 2", n)));
     }
+    tally.possible(check_rows(model, data))?;
     let summed = tally.possible(latent_group(model))?;
     tally.possible(exact_log_partition(model))?;
     let free = tally.possible(energies_without(model, &summed, data))?;

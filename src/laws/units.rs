@@ -38,6 +38,12 @@ const EXTREME: [f32; 6] = [-1000.0, -80.0, -30.0, 30.0, 80.0, 1000.0];
 /// ```
 pub fn unit(unit: &dyn Unit, seed: u64) -> Verdict {
     let (mut tally, mut rng) = (Tally::new("units"), ChainRng::new(derive(seed, "law of units")));
+    if let Some(values) = unit.support() {
+        let right = !values.is_empty() && values.iter().all(|v| v.len() == unit.width());
+        tally.holds(right, || {
+            format!("{} units, {} rows wide, have the values {values:?}", unit.name(), unit.width())
+        })?;
+    }
     let n = UNITS * unit.width();
     let theta: Vec<f32> = (0..n * unit.n_theta()).map(|_| (32.0 * normal(&mut rng)).round() / 64.0).collect();
     let mut field: Vec<f32> = (0..n).map(|_| 1.5 * normal(&mut rng)).collect();

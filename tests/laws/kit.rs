@@ -7,8 +7,10 @@ use harmonium::laws::{self, Verdict};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, FromData, Objective};
 use harmonium::samplers::{BlockGibbs, Kernel, Moves};
-use harmonium::{Annealed, Chains, Collapsed, Gibbs, Slab, Streams};
+use harmonium::units::Gaussian;
+use harmonium::{Annealed, Chains, Collapsed, Gibbs, Mat, Slab, Streams};
 use rand::RngExt;
+use std::sync::Arc;
 
 const ONE: [f32; 7] = [0.3, -0.2, 0.5, 0.1, -0.4, 0.2, 0.0];
 const TWO: [f32; 7] = [-0.6, 0.4, 0.0, 0.9, 0.3, -0.1, 0.2];
@@ -190,5 +192,31 @@ fn stochastic_gradients_of_the_likelihood_keep_the_law() {
             let mut exact = Contrastive::new(FromData::new(Redraw(states, p), seed)).plain();
             kept(laws::exact_gradient(&mut rbm, &mut exact, v.as_view(), 500), &name(&rbm), seed);
         }
+    }
+}
+
+/// What cannot be checked is told apart from what is broken, and nothing panics.
+#[test]
+fn laws_that_do_not_apply_say_so() {
+    let (mut rbm, data) = (cases::bernoulli(4, 3, 1), Mat::zeros(4, 6));
+    let reals = cases::strong((4, Arc::new(Gaussian)), (3, Arc::new(Gaussian)), 1);
+    let large = cases::bernoulli(40, 30, 1);
+    let gibbs = BlockGibbs::new(1);
+    assert!(laws::no_drift(&reals, &gibbs, 1).unwrap_err().is_intractable());
+    assert!(laws::no_drift(&large, &gibbs, 1).unwrap_err().is_intractable());
+    assert!(laws::exact_draws(&large, 9, 1).is_err());
+    let cd = || Contrastive::cd(1, 1);
+    let short = [
+        laws::no_drift_from(&rbm, &gibbs, Mat::zeros(6, 100), 1),
+        laws::no_drift_from(&rbm, &gibbs, Mat::zeros(7, 1), 1),
+        laws::objective(&rbm, cd, data.rows(0, 3).clone_owned().as_view()),
+        laws::objective(&rbm, cd, data.columns(0, 3).clone_owned().as_view()),
+        laws::exact_gradient(&mut rbm, &mut cd(), Mat::zeros(7, 6).as_view(), 9),
+        laws::exact_gradient(&mut rbm, &mut cd(), data.as_view(), 1),
+    ];
+    for verdict in short {
+        let broken = verdict.unwrap_err();
+        assert!(matches!(broken, laws::Broken::Unchecked { .. }) && !broken.is_intractable(), "{broken}");
+        assert!(broken.to_string().contains("cannot be checked"), "{broken}");
     }
 }

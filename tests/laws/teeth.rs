@@ -89,6 +89,12 @@ fn off_by_one(rbm: &Rbm, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
     let field = rolled(&slab.field(rbm, Rbm::VISIBLE).clone_owned());
     slab.respond_to(rbm, Rbm::VISIBLE, field.as_view(), &mut Response::sample(rng));
 }
+/// The visible units answer the field of the hidden ones.
+fn blocks_off_by_one(rbm: &Rbm, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
+    rbm.sweep(slab, &mut Response::sample(rng));
+    let field = slab.field(rbm, Rbm::HIDDEN).clone_owned();
+    slab.respond_to(rbm, Rbm::VISIBLE, field.as_view(), &mut Response::sample(rng));
+}
 
 #[test]
 fn bugs_of_kernels_are_caught() {
@@ -101,11 +107,12 @@ fn bugs_of_kernels_are_caught() {
         ("a kernel that moves both sides at once", kernel(both_at_once)),
         ("a kernel with a stale hidden field", kernel(stale_field)),
         ("a kernel with fields one row off", kernel(off_by_one)),
-        ("a kernel with transposed weights", kernel(transposed)),
+        ("a kernel with transposed weights (square)", kernel(transposed)),
+        ("a kernel with the field of the other block (square)", kernel(blocks_off_by_one)),
     ];
     for (bug, kernel) in &bugs {
         caught(laws::no_drift(&square, kernel.as_ref(), SEED), "no drift", bug);
-        if !bug.contains("transposed") {
+        if !bug.contains("square") {
             caught(laws::no_drift(&mixed, kernel.as_ref(), SEED), "no drift", &format!("{bug}, real units"));
         }
     }
@@ -148,6 +155,7 @@ enum Bug {
     None,
     TransposedField,
     RowsOffByOne,
+    BlocksOffByOne,
     FieldOfFirstRows,
     FieldReadsItself,
     FreeEnergyForgetsBias,
@@ -194,6 +202,10 @@ impl Gibbs for Faulty {
                 self.rbm.field(rows, x, out.as_view_mut());
                 let wrong = rolled(&out.clone_owned());
                 out.copy_from(&wrong);
+            }
+            Bug::BlocksOffByOne => {
+                let (d, n) = (self.rbm.n_visible(), self.rbm.n_rows());
+                self.rbm.field((rows.start + d) % n..(rows.end + d - 1) % n + 1, x, out);
             }
             Bug::FieldOfFirstRows => {
                 let start = if rows.start < self.rbm.n_visible() { 0 } else { self.rbm.n_visible() };
@@ -290,6 +302,7 @@ fn bugs_of_models_are_caught() {
     let bugs = [
         ("a field with transposed weights", Bug::TransposedField, "fields"),
         ("a field one row off", Bug::RowsOffByOne, "fields"),
+        ("a field of the other block", Bug::BlocksOffByOne, "fields"),
         ("a field of the first rows, whichever are asked for", Bug::FieldOfFirstRows, "fields"),
         ("a field with a thousandth of its own unit", Bug::FieldReadsItself, "fields"),
         ("a free energy that forgets a bias", Bug::FreeEnergyForgetsBias, "marginals"),
