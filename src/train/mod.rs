@@ -10,12 +10,14 @@ mod metrics;
 mod monitor;
 mod pause;
 mod run;
+mod snapshots;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
 pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, UpdateRatio};
 pub use monitor::{EarlyStopping, Monitor, Progress, Silent};
 pub use pause::{Ended, Pause};
 pub use run::Run;
+pub use snapshots::{Histogram, Look, Snapshots};
 
 #[cfg(feature = "progress")]
 mod bar;

@@ -104,7 +104,7 @@ impl<M: ?Sized, A: Monitor<M>, B: Monitor<M>> Monitor<M> for (A, B) {
     }
 }
 
-/// A monitor that may be absent.
+/// A monitor that may be absent. One that was when the state was saved begins where the run is.
 impl<M: ?Sized, A: Monitor<M>> Monitor<M> for Option<A> {
     fn observe(&mut self, progress: &Progress<'_, M>) -> Result<ControlFlow<()>> {
         self.as_mut().map_or(Ok(ControlFlow::Continue(())), |monitor| monitor.observe(progress))
@@ -113,7 +113,10 @@ impl<M: ?Sized, A: Monitor<M>> Monitor<M> for Option<A> {
         self.iter().for_each(|monitor| monitor.save(to.child_mut("some")));
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
-        self.as_mut().map_or(Ok(()), |monitor| monitor.load(from.child("some")?))
+        match (self, from.child("some")) {
+            (Some(monitor), Ok(state)) => monitor.load(state),
+            _ => Ok(()),
+        }
     }
 }
 
