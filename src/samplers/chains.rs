@@ -5,7 +5,7 @@ use crate::rng::{ChainRng, GROUP, StreamSet, Streams};
 use crate::{Energy, Error, Learn, Mat, MatRef, Response, Result, Resume, Saved, States};
 use rayon::prelude::*;
 
-/// Many chains side by side, one a column, each group of eight with a random stream of its own.
+/// Many chains side by side, one a column, every two with a random stream of their own.
 ///
 /// ```
 /// use harmonium::{Chains, models::Rbm, samplers::BlockGibbs, units::Spin};
