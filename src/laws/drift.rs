@@ -23,9 +23,10 @@ const PAIRS: usize = 600;
 /// Σ_x p(x) K(x → y) = p(y),   p ∝ exp(-E)
 /// ```
 ///
-/// 20,000 chains start at [`exact_draws`], and are looked at after 1, 4 and 16 advances: by [`no_drift_from`]; and, where all
-/// states can be enumerated, by the total variation distance of their frequencies from `p`. That distance has the mean
-/// `½ Σ E|nₓ/n - pₓ|` of binomial counts, and exceeds it by `t` with probability below `exp(-2nt²)` (McDiarmid 1989).
+/// 20,000 chains start at [`exact_draws`], and are looked at after 1, 4 and 16 advances: by [`no_drift_from`]; and,
+/// where all states can be enumerated, by the total variation distance of their frequencies from `p`. That distance has
+/// the mean `½ Σ E|nₓ/n - pₓ|` of binomial counts, and exceeds it by `t` with probability below `exp(-2nt²)` (McDiarmid
+/// 1989).
 ///
 /// A field that is wrong in the same way as the energy is not seen here, but by [`super::field()`].
 ///
@@ -53,13 +54,14 @@ pub fn no_drift<M: Gibbs + ?Sized, K: Kernel<M> + ?Sized>(model: &M, kernel: &K,
 
 /// The law of [`no_drift`] for any model, real units included, by exact draws (states × chains) that the caller brings.
 ///
-/// What is looked at after 1, 4 and 16 advances are all first and second moments (600 of the latter, if there are more) and the
-/// energy: the mean over chains of their change since the start is zero, within the empirical Bernstein bound (Maurer and Pontil,
-/// "Empirical Bernstein bounds and sample-variance penalization", 2009). A change is measured chain by chain, so slow kernels are
-/// held to it more strictly, not less.
+/// What is looked at after 1, 4 and 16 advances are all first and second moments (600 of the latter, if there are more)
+/// and the energy: the mean over chains of their change since the start is zero, within the empirical Bernstein bound
+/// (Maurer and Pontil, "Empirical Bernstein bounds and sample-variance penalization", 2009). A change is measured chain
+/// by chain, so slow kernels are held to it more strictly, not less.
 ///
 /// # Errors
-/// The first deviation; [`super::Broken::Unchecked`] if the draws have not the height of the model's states, or are fewer than two.
+/// The first deviation; [`super::Broken::Unchecked`] if the draws have not the height of the model's states, or are
+/// fewer than two.
 ///
 /// ```
 /// use harmonium::{laws, models::Rbm, samplers::BlockGibbs, units::{Bernoulli, Gaussian}};
@@ -85,9 +87,9 @@ pub fn no_drift_from<M: Energy + ?Sized, K: Kernel<M> + ?Sized>(
     tally.kept()
 }
 
-/// So many independent draws of a model, exact up to rounding: all states are enumerated, or all but those of one group of
-/// blocks, which is integrated out (as [`super::marginal()`] does) and then drawn given the rest, by the model's own field and units
-/// (which [`super::field()`] and [`super::unit()`] check).
+/// So many independent draws of a model, exact up to rounding: all states are enumerated, or all but those of one group
+/// of blocks, which is integrated out (as [`super::marginal()`] does) and then drawn given the rest, by the model's own
+/// field and units (which [`super::field()`] and [`super::unit()`] check).
 ///
 /// # Errors
 /// [`crate::Error::Intractable`] if every way needs more than 2¹⁶ states, or has real units among those to enumerate.

@@ -18,8 +18,9 @@ const MOST: usize = 64;
 /// E(… y …) - E(… x …) = U(y) - U(x) - φ·(y - x)
 /// ```
 ///
-/// at random states, for every block (for 64 of its units, if there are more). The field of some whole units is that part of the
-/// field of all, and no field reads a row of the block's own group: other values there, or none, change nothing.
+/// at random states, for every block (for 64 of its units, if there are more). The field of some whole units is that
+/// part of the field of all, and no field reads a row of the block's own group: other values there, or none, change
+/// nothing.
 ///
 /// # Errors
 /// The first deviation.

@@ -22,10 +22,11 @@ const HELD: f32 = 0.25;
 /// grad += Σ wₙ ∂E(xₙ)/∂θ
 /// ```
 ///
-/// found by moving every parameter (256 of them, if there are more) through [`Train::update`]; a state of weight zero is absent,
-/// even one that holds no numbers. [`Learn::grad_contrast`](crate::Learn::grad_contrast) overwrites, and is the sum of [`Learn::grad_expected`](crate::Learn::grad_expected) over both
-/// phases; `between` is called once, with the biases of the data phase. After an update, the same [`States`] give what new ones
-/// give: nothing that was kept of the old parameters is used.
+/// found by moving every parameter (256 of them, if there are more) through [`Train::update`]; a state of weight zero
+/// is absent, even one that holds no numbers. [`Learn::grad_contrast`](crate::Learn::grad_contrast) overwrites, and is
+/// the sum of [`Learn::grad_expected`](crate::Learn::grad_expected) over both phases; `between` is called once, with
+/// the biases of the data phase. After an update, the same [`States`] give what new ones give: nothing that was kept of
+/// the old parameters is used.
 ///
 /// The model ends with the parameters that it had.
 ///
@@ -62,9 +63,10 @@ pub fn gradient<M: Train + ?Sized>(model: &mut M, seed: u64) -> Verdict {
 /// grad += Σ wₙ ∂F(xₙ)/∂θ,   F(x) = -log Σ exp(-E)
 /// ```
 ///
-/// the sum running over the blocks of the first group: in [`Phase::Model`] always, in [`Phase::Data`] where those are the latent
-/// units. The free energy is [`Marginal::energy_without`], which [`super::marginal()`] holds against its definition. The states
-/// stay where they are in the model's phase; a state of weight zero is absent; and after an update the same [`States`] give the derivative at the new parameters.
+/// the sum running over the blocks of the first group: in [`Phase::Model`] always, in [`Phase::Data`] where those are
+/// the latent units. The free energy is [`Marginal::energy_without`], which [`super::marginal()`] holds against its
+/// definition. The states stay where they are in the model's phase; a state of weight zero is absent; and after an
+/// update the same [`States`] give the derivative at the new parameters.
 ///
 /// The model ends with the parameters that it had.
 ///
@@ -115,7 +117,8 @@ pub fn expected_gradient<M: Train + Marginal + ?Sized>(model: &mut M, seed: u64)
     tally.kept()
 }
 
-/// [`Score::grad_x`] is the derivative of the energy by the state, `∂E/∂x`, at random states; by rows, of discrete units too.
+/// [`Score::grad_x`] is the derivative of the energy by the state, `∂E/∂x`, at random states; by rows, of discrete
+/// units too.
 ///
 /// # Errors
 /// The first deviation.

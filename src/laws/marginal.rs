@@ -12,14 +12,16 @@ const STATES: usize = 6;
 /// Summing a group of blocks out is a sum over all their values:
 ///
 /// ```text
-/// energy_without(group, x) = -log Σ exp(-E) = E₀ - Σ_units log Σ_values exp(E₀ - E(unit = value)),   E₀ = E(x with them at 0)
+/// energy_without(group, x) = -log Σ exp(-E) = E₀ - Σ_units log Σ_values exp(E₀ - E(unit = value))
+/// E₀ = E(x with the group at 0)
 /// ```
 ///
-/// from [`Energy::energy`] alone; the sum over a real unit is an integral. The units of a group are independent given the rest, so
-/// that the sum splits. The blocks of every group are summed out together, and one by one; their rows hold no numbers meanwhile,
-/// and are left out where they come last. [`Marginal::energy_at_zero`] is `E₀`.
+/// from [`Energy::energy`] alone; the sum over a real unit is an integral. The units of a group are independent given
+/// the rest, so that the sum splits. The blocks of every group are summed out together, and one by one; their rows hold
+/// no numbers meanwhile, and are left out where they come last. [`Marginal::energy_at_zero`] is `E₀`.
 ///
-/// It takes as many energies as the group has values (some thousand for a real unit), so it is for models of moderate size.
+/// It takes as many energies as the group has values (some thousand for a real unit), so it is for models of moderate
+/// size.
 ///
 /// # Errors
 /// The first deviation; [`super::Broken::Unchecked`] if an integral is not finite.

@@ -1,8 +1,9 @@
 //! Laws that every unit kind, model, kernel and objective must obey, as functions that say whether one does.
 //!
-//! Whoever writes one calls the law and gets [`Kept`], or [`Broken`] with what is wrong, where, and by how much. The oracle is the
-//! subject's own definition: the energy of a model, the values and the energy `U` of a unit; sums over all values, integrals and
-//! differences of those. No formula that follows from a definition is trusted where the definition can be used.
+//! Whoever writes one calls the law and gets [`Kept`], or [`Broken`] with what is wrong, where, and by how much. The
+//! oracle is the subject's own definition: the energy of a model, the values and the energy `U` of a unit; sums over
+//! all values, integrals and differences of those. No formula that follows from a definition is trusted where the
+//! definition can be used.
 //!
 //! | of | law | what it holds against what |
 //! |---|---|---|
@@ -28,10 +29,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Small models with strong couplings tell most: of a few units a side, weights and biases of the size of one. What is allowed is
-//! derived: from the rounding of single precision, and, where chance plays a part, from a bound by which a call whose subject is
-//! right fails at most once in 10⁶ calls, whatever the number of its comparisons. (The bound is the empirical Bernstein bound with the
-//! observed range, which is rigorous for discrete units; of real ones it is near enough.) The same seed gives the same verdict.
+//! Small models with strong couplings tell most: of a few units a side, weights and biases of the size of one. What is
+//! allowed is derived: from the rounding of single precision, and, where chance plays a part, from a bound by which a
+//! call whose subject is right fails at most once in 10⁶ calls, whatever the number of its comparisons. (The bound is
+//! the empirical Bernstein bound with the observed range, which is rigorous for discrete units; of real ones it is near
+//! enough.) The same seed gives the same verdict.
 //!
 //! It does not measure how well a kernel mixes, nor how fast anything is.
 
@@ -63,8 +65,8 @@ pub use verdict::{Broken, Kept, Verdict};
 use crate::samplers::BlockGibbs;
 use crate::{Marginal, Train};
 
-/// All laws of a model with these capabilities, of its units, and of Gibbs sampling of it in both orders; those that its size
-/// or its units do not allow are left out. The model ends with the parameters that it had.
+/// All laws of a model with these capabilities, of its units, and of Gibbs sampling of it in both orders; those that
+/// its size or its units do not allow are left out. The model ends with the parameters that it had.
 pub fn model<M: Train + Marginal + ?Sized>(model: &mut M, seed: u64) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = model.blocks().iter().map(|b| unit(&*b.unit, seed)).collect();
     verdicts.extend([

@@ -18,7 +18,8 @@ use crate::{Batch, ChainRng, Error, Learn, Marginal, Mat, MatRef, Params, Saved,
 /// - without any weight the gradient is zero: no phase may push alone;
 /// - saved and loaded into an objective newly made, it goes on with the same bits.
 ///
-/// `make` makes an objective, always with the same settings and seeds; `data` are visible units × samples, at least four.
+/// `make` makes an objective, always with the same settings and seeds; `data` are visible units × samples, at least
+/// four.
 ///
 /// # Errors
 /// The first deviation; [`super::Broken::Unchecked`] if the objective refuses the model or the data.
@@ -58,7 +59,8 @@ struct Subject<'a, M: ?Sized> {
 }
 
 impl<M: Learn + ?Sized> Subject<'_, M> {
-    /// Weights that are not all the same, and others at every step: a state that follows the data would stand still otherwise.
+    /// Weights that are not all the same, and others at every step: a state that follows the data would stand still
+    /// otherwise.
     fn weights(&self, step: u64) -> Vec<f32> {
         (0..self.x.ncols()).map(|k| 0.5 + ((k as u64 + step) % 3) as f32 * 0.25).collect()
     }
@@ -155,16 +157,17 @@ fn bits(got: &[Params], expected: &[Params], tally: &mut Tally, what: &str) -> S
 /// ⟨grad⟩ = ∂/∂θ (⟨F(v)⟩ + log Z) = -∂/∂θ ⟨log p(v)⟩
 /// ```
 ///
-/// with the mean over `data` (visible units × samples), by differences through [`Train::update`]. `n` gradients are averaged; they
-/// must be independent draws, so persistent chains do not qualify; and plain, for a centred gradient is another one. The mean may
-/// be off by the empirical Bernstein bound, which is zero for gradients that are all the same. `F` and `log Z` are
-/// [`Marginal::energy_without`] and [`exact_log_partition`], which the laws of marginals and log-partitions check.
+/// with the mean over `data` (visible units × samples), by differences through [`Train::update`]. `n` gradients are
+/// averaged; they must be independent draws, so persistent chains do not qualify; and plain, for a centred gradient is
+/// another one. The mean may be off by the empirical Bernstein bound, which is zero for gradients that are all the
+/// same. `F` and `log Z` are [`Marginal::energy_without`] and [`exact_log_partition`], which the laws of marginals and
+/// log-partitions check.
 ///
 /// The model ends with the parameters that it had.
 ///
 /// # Errors
-/// The first deviation; [`super::Broken::Unchecked`] if the model's likelihood has no closed form, or fewer than two gradients are
-/// asked for.
+/// The first deviation; [`super::Broken::Unchecked`] if the model's likelihood has no closed form, or fewer than two
+/// gradients are asked for.
 ///
 /// ```
 /// use harmonium::{Mat, laws, models::Rbm, objectives::Contrastive, units::Bernoulli};

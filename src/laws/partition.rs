@@ -18,8 +18,9 @@ const LIMIT: u64 = 1 << 16;
 /// ```
 ///
 /// from [`Energy::energy`] alone, real units of one group integrated out by the law of [`super::marginal()`].
-/// [`exact_log_partition`] is that number, and the weights of 2,000 runs of annealed importance sampling, `Z` on average, agree
-/// with it. (Where real units are on both sides there is no definition to sum, and annealing is held against the closed form.)
+/// [`exact_log_partition`] is that number, and the weights of 2,000 runs of annealed importance sampling, `Z` on
+/// average, agree with it. (Where real units are on both sides there is no definition to sum, and annealing is held
+/// against the closed form.)
 ///
 /// # Errors
 /// The first deviation; [`super::Broken::Unchecked`] if more than 2¹⁶ states would have to be enumerated.

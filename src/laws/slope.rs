@@ -12,8 +12,8 @@ pub(super) struct Slope {
 /// The largest step; the others are its half and its quarter. All are exact in binary.
 pub(super) const STEP: f32 = 0.25;
 
-/// Romberg's scheme over the quotients of three steps, each half of the one before, the last of length `shortest`; `noise` is
-/// the rounding of one value of the function.
+/// Romberg's scheme over the quotients of three steps, each half of the one before, the last of length `shortest`;
+/// `noise` is the rounding of one value of the function.
 pub(super) fn extrapolate([one, two, three]: [f64; 3], shortest: f64, noise: f64) -> Slope {
     let (coarse, fine) = ((4.0 * two - one) / 3.0, (4.0 * three - two) / 3.0);
     let value = fine + (fine - coarse) / 15.0;
@@ -29,15 +29,16 @@ pub(super) fn slope(x: f32, noise: f64, mut f: impl FnMut(f32) -> f64) -> Slope 
     extrapolate(quotients, (STEP / 4.0) as f64, noise)
 }
 
-/// The derivative of a function of a model along the direction in which the model moves when one parameter is changed: it may
-/// move others too, where it has constraints to restore.
+/// The derivative of a function of a model along the direction in which the model moves when one parameter is changed:
+/// it may move others too, where it has constraints to restore.
 pub(super) struct Along {
     pub(super) slope: Slope,
     direction: Vec<(usize, f64)>,
 }
 
 impl Along {
-    /// The slope of `f` for a change of parameter `k`; the model ends where it was. `None` if the parameter cannot change.
+    /// The slope of `f` for a change of parameter `k`; the model ends where it was. `None` if the parameter cannot
+    /// change.
     pub(super) fn parameter<M: Train + ?Sized>(
         model: &mut M,
         k: usize,

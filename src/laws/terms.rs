@@ -1,8 +1,9 @@
 //! The terms of a sum over all values of one unit, or of an integral.
 //!
-//! Nothing is known of a real unit but its range and the exponent at a value: the mass is looked for on a ladder of values of
-//! all sizes, and integrated by Simpson's rule, with nodes on the ends of the range, at zero, and at steps that are powers of
-//! two, so that single precision holds them exactly. Two narrow peaks of very different widths could be missed.
+//! Nothing is known of a real unit but its range and the exponent at a value: the mass is looked for on a ladder of
+//! values of all sizes, and integrated by Simpson's rule, with nodes on the ends of the range, at zero, and at steps
+//! that are powers of two, so that single precision holds them exactly. Two narrow peaks of very different widths could
+//! be missed.
 
 use crate::eval::log_mean_exp;
 use crate::{Error, Result, Unit};
@@ -96,15 +97,14 @@ fn integrate(range: &RangeInclusive<f32>, exponents: Exponents<'_>) -> Option<Te
     }
     let mut terms = simpson((low, high), (start, end), step, exponents);
     for _ in 0..4 {
-        let coarse = coarser(&terms);
-        if (terms.0.log_sum() - coarse).abs() < 1e-6 {
+        if (terms.log_sum() - coarser(&terms)).abs() < 1e-6 {
             break;
         }
         step *= 0.5;
         terms = simpson((low, high), (start, end), step, exponents);
     }
-    terms.0.peak = peak;
-    Some(terms.0)
+    terms.peak = peak;
+    Some(terms)
 }
 
 /// Uphill by steps that are halved where they no longer help.
@@ -125,8 +125,8 @@ fn climb(range: &RangeInclusive<f32>, exponents: Exponents<'_>, top: &mut f32, p
     }
 }
 
-/// How far from the top the exponent has fallen by `drop`, to a quarter or so; or where the range ends. `None` if it never
-/// falls.
+/// How far from the top the exponent has fallen by `drop`, to a quarter or so; or where the range ends. `None` if it
+/// never falls.
 fn fall(
     range: &RangeInclusive<f32>,
     exponents: Exponents<'_>,
@@ -142,8 +142,9 @@ fn fall(
     Some([0.625, 0.75, 0.875].map(|share| share * far).into_iter().find(|&d| d < room && below(d)).unwrap_or(far))
 }
 
-/// Simpson's rule from `low` to `high`, which are widened to multiples of two steps, but not beyond the ends of the range.
-fn simpson((low, high): (f64, f64), (start, end): (f32, f32), step: f64, exponents: Exponents<'_>) -> (Terms, f64) {
+/// Simpson's rule from `low` to `high`, which are widened to multiples of two steps, but not beyond the ends of the
+/// range.
+fn simpson((low, high): (f64, f64), (start, end): (f32, f32), step: f64, exponents: Exponents<'_>) -> Terms {
     let low = ((low / (4.0 * step)).floor() * 4.0 * step).max(start as f64);
     let n = 4 * ((high - low) / (4.0 * step)).ceil().max(1.0) as usize;
     let over = low + n as f64 * step > end as f64;
@@ -151,19 +152,20 @@ fn simpson((low, high): (f64, f64), (start, end): (f32, f32), step: f64, exponen
     let values: Vec<f32> = (0..=n).map(|k| ((low + k as f64 * step) as f32).clamp(start, end)).collect();
     let mut logs = exponents(&values);
     for (k, g) in logs.iter_mut().enumerate() {
-        let times = if k == 0 || k == n { 1.0 } else { 2.0 + 2.0 * (k % 2) as f64 };
-        *g += (times * step / 3.0).ln();
+        *g += (times(k, n) * step / 3.0).ln();
     }
-    (Terms { width: 1, values, logs, peak: 0.0 }, step)
+    Terms { width: 1, values, logs, peak: 0.0 }
+}
+
+/// How often node `k` of `0..=n` counts: 1, 4, 2, 4, … 4, 1.
+fn times(k: usize, n: usize) -> f64 {
+    if k == 0 || k == n { 1.0 } else { 2.0 + 2.0 * (k % 2) as f64 }
 }
 
 /// `log ∫` by every second node alone.
-fn coarser((terms, _): &(Terms, f64)) -> f64 {
+fn coarser(terms: &Terms) -> f64 {
     let n = terms.logs.len() - 1;
-    let of = |k: usize| {
-        let times = |k: usize, n: usize| if k == 0 || k == n { 1.0 } else { 2.0 + 2.0 * (k % 2) as f64 };
-        terms.logs[k] + (2.0 * times(k / 2, n / 2) / times(k, n)).ln()
-    };
+    let of = |k: usize| terms.logs[k] + (2.0 * times(k / 2, n / 2) / times(k, n)).ln();
     let logs: Vec<f64> = (0..=n).step_by(2).map(of).collect();
     log_mean_exp(&logs) + (logs.len() as f64).ln()
 }

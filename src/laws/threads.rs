@@ -12,8 +12,8 @@ const ADVANCES: usize = 3;
 /// Chains: several slabs, the last one odd.
 const CHAINS: usize = 203;
 
-/// `f` gives the same, whether one thread works at it, or two, or five; and the same when called again. `what` names it in the
-/// message. Floats are best compared by their bits (`to_bits`).
+/// `f` gives the same, whether one thread works at it, or two, or five; and the same when called again. `what` names it
+/// in the message. Floats are best compared by their bits (`to_bits`).
 ///
 /// # Errors
 /// The first difference; [`super::Broken::Unchecked`] if the system starts no threads.
@@ -46,8 +46,8 @@ pub(super) fn pool(threads: usize) -> crate::Result<ThreadPool> {
     built.map_err(|e| Error::value("the number of threads", "one that the system starts", format!("{threads} ({e})")))
 }
 
-/// Chains of a kernel have the same bits with one thread, two, and five; and a chain does not depend on how many others there
-/// are: the first 8, 16, 40, 64 and 200 of 203 are what so many alone are.
+/// Chains of a kernel have the same bits with one thread, two, and five; and a chain does not depend on how many others
+/// there are: the first 8, 16, 40, 64 and 200 of 203 are what so many alone are.
 ///
 /// # Errors
 /// The first difference.

@@ -22,13 +22,14 @@ const EXTREME: [f32; 6] = [-1000.0, -80.0, -30.0, 30.0, 80.0, 1000.0];
 /// Γ(φ; θ) = log Σ_x exp(φ·x - U(x; θ))     mean = Γ'     variance = Γ''     ⟨∂U/∂θ⟩ = -∂Γ/∂θ     U(0) = 0
 /// ```
 ///
-/// The sum runs over [`Unit::support`], or is an integral over [`Unit::range`]. 40,000 draws have the values, the frequencies or
-/// the mean and variance that it gives; the mode minimises `U - φ·x`; [`Unit::field_of_mean`] inverts the mean;
-/// [`Unit::base_grad_x`] (of real units) and [`Unit::base_grad_theta`] are derivatives; and fields of ±1000 do no harm.
-/// Fields and parameters are drawn from `seed`, the parameters from `½ N(0, 1)`.
+/// The sum runs over [`Unit::support`], or is an integral over [`Unit::range`]. 40,000 draws have the values, the
+/// frequencies or the mean and variance that it gives; the mode minimises `U - φ·x`; [`Unit::field_of_mean`] inverts
+/// the mean; [`Unit::base_grad_x`] (of real units) and [`Unit::base_grad_theta`] are derivatives; and fields of ±1000
+/// do no harm. Fields and parameters are drawn from `seed`, the parameters from `½ N(0, 1)`.
 ///
 /// # Errors
-/// The first deviation; [`super::Broken::Unchecked`] if the sum is not finite, or a real unit is more than one row wide.
+/// The first deviation; [`super::Broken::Unchecked`] if the sum is not finite, or a real unit is more than one row
+/// wide.
 ///
 /// ```
 /// use harmonium::{laws, units::Bernoulli};
@@ -181,7 +182,8 @@ impl Column<'_> {
             _ => x,
         }
     }
-    /// The mean at the field of a mean is that mean. (Fields that differ may have the same mean, if a unit is many rows wide.)
+    /// The mean at the field of a mean is that mean. (Fields that differ may have the same mean, if a unit is many rows
+    /// wide.)
     fn inverse(&self, tally: &mut Tally) -> Step {
         let unit = self.unit;
         let mean = self.filled(|t, f, out| unit.mean(t, f, out));
@@ -255,7 +257,8 @@ impl Column<'_> {
         }
         Ok(())
     }
-    /// Draws at any field are values that have some probability: all but `e⁻⁶⁰` of it lies above `e⁻⁶⁰` of the largest, or so.
+    /// Draws at any field are values that have some probability: all but `e⁻⁶⁰` of it lies above `e⁻⁶⁰` of the largest,
+    /// or so.
     fn possible_draws(&self, tally: &mut Tally, rng: &mut ChainRng) -> Step {
         let (unit, w) = (self.unit, self.unit.width());
         let draw = self.filled(|t, f, out| unit.sample(t, f, out, rng));

@@ -18,7 +18,10 @@ pub struct Kept {
 #[non_exhaustive]
 pub enum Broken {
     /// A number is not what the law says.
-    #[error("the law of {law} is broken: {what} is {}, and should be {} ({})", short(*got), short(*expected), within(*allowed))]
+    #[error(
+        "the law of {law} is broken: {what} is {}, and should be {} ({})",
+        short(*got), short(*expected), within(*allowed)
+    )]
     Number {
         /// The law.
         law: &'static str,

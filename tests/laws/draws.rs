@@ -1,4 +1,5 @@
-//! Whether states are draws of the oracle: what the tests of clamping and of base-rate draws ask, which have no law of the kit.
+//! Whether states are draws of the oracle: what the tests of clamping and of base-rate draws ask, which have no law of
+//! the kit.
 
 use crate::cases::{self, name};
 use crate::reference::{Oracle, estimate, wide};
@@ -10,8 +11,9 @@ const CHAINS: usize = 40_000;
 pub(crate) fn excess(oracle: &Oracle, x: &Mat) -> f64 {
     if oracle.is_discrete() { distance(&oracle.joint().0, &oracle.joint().1, x) } else { moments(oracle, x) }
 }
-/// Total variation distance over its allowance. The mean of the floor is exact; one sample moves the distance by at most
-/// `1/n`, so by McDiarmid's inequality it exceeds its mean by `4/(2√n)` less often than once in 2900 times (`e⁻⁸`).
+/// Total variation distance over its allowance. The mean of the floor is exact; one sample moves the distance by at
+/// most `1/n`, so by McDiarmid's inequality it exceeds its mean by `4/(2√n)` less often than once in 2900 times
+/// (`e⁻⁸`).
 pub(crate) fn distance(states: &[Vec<f64>], p: &[f64], x: &Mat) -> f64 {
     let n = x.ncols();
     let bits = |s: &[f64]| s.iter().enumerate().map(|(i, v)| ((*v > 0.5) as usize) << i).sum::<usize>();

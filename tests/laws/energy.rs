@@ -1,5 +1,5 @@
-//! Law 1: energies are those of the definition, annealed models' included. From there on the energy is the oracle: the kit holds
-//! fields, marginals and gradients against it.
+//! Law 1: energies are those of the definition, annealed models' included. From there on the energy is the oracle: the
+//! kit holds fields, marginals and gradients against it.
 
 use crate::cases::{self, close, name};
 use crate::reference::{Oracle, wide};

@@ -1,5 +1,5 @@
-//! Unit kinds that the kit must be able to judge, though none like them is shipped: of more than one row, and real with a range
-//! that ends.
+//! Unit kinds that the kit must be able to judge, though none like them is shipped: of more than one row, and real with
+//! a range that ends.
 
 use crate::cases;
 use harmonium::{ChainRng, Unit, laws};

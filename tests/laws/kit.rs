@@ -1,5 +1,5 @@
-//! The kit of `harmonium::laws` over everything that is shipped: every pair of unit kinds, the adapters, both orders of Gibbs
-//! sampling, every objective; over 3 seeds, or as many as the environment variable `HARMONIUM_SEEDS` says.
+//! The kit of `harmonium::laws` over everything that is shipped: every pair of unit kinds, the adapters, both orders of
+//! Gibbs sampling, every objective; over 3 seeds, or as many as the environment variable `HARMONIUM_SEEDS` says.
 
 use crate::cases::{self, kinds, name};
 use crate::reference::{Oracle, pick};
@@ -18,7 +18,8 @@ const TWO: [f32; 7] = [-0.6, 0.4, 0.0, 0.9, 0.3, -0.1, 0.2];
 fn seeds() -> std::ops::Range<u64> {
     0..std::env::var("HARMONIUM_SEEDS").map_or(3, |n| n.parse().expect("a number of seeds"))
 }
-/// All pairs of kinds, with other parameters for every seed; between real units, the first of which the energy has a minimum.
+/// All pairs of kinds, with other parameters for every seed; between real units, the first of which the energy has a
+/// minimum.
 fn models(seed: u64) -> Vec<Rbm> {
     let again = |rbm: Rbm| {
         let (visible, hidden) = (rbm.visible_unit(), rbm.hidden_unit());

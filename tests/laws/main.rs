@@ -1,7 +1,7 @@
-//! Laws that every model, unit kind, sampler, objective and evaluator must obey. Energies and what evaluators compute are held
-//! against an oracle in double precision that shares no code with the library (`reference`); what follows from energies is held
-//! against them by `harmonium::laws` (`kit`), which must catch planted bugs (`teeth`). To put another RBM under all of them, add a
-//! line to `cases`.
+//! Laws that every model, unit kind, sampler, objective and evaluator must obey. Energies and what evaluators compute
+//! are held against an oracle in double precision that shares no code with the library (`reference`); what follows from
+//! energies is held against them by `harmonium::laws` (`kit`), which must catch planted bugs (`teeth`). To put another
+//! RBM under all of them, add a line to `cases`.
 
 mod cache;
 mod cases;

@@ -1,5 +1,5 @@
-//! Planted bugs, of the kinds that others have shipped: each must be caught by a law of the kit, and the same subject without its
-//! bug must pass. `--nocapture` shows what a user would read.
+//! Planted bugs, of the kinds that others have shipped: each must be caught by a law of the kit, and the same subject
+//! without its bug must pass. `--nocapture` shows what a user would read.
 
 use crate::cases;
 use crate::scaled::Scaled;
