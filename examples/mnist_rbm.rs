@@ -18,11 +18,12 @@ use harmonium::io::save_rbm;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Negative, Objective};
 use harmonium::optim::{Penalty, Schedule, Sgd};
+use harmonium::report::About;
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{
     EarlyStopping, Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood, ReconstructionError,
-    Record, Run, UpdateRatio,
+    Record, Run, Snapshots, UpdateRatio,
 };
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Panel, Series, Shade, curves, save_png};
@@ -143,12 +144,17 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         rayon::current_num_threads()
     ));
 
+    let mut about = About::now("mnist_rbm", notes(s));
+    about.image = Some((images.height, images.width));
+    s.keep.tell(&out, &about)?;
+
     let mean = mean_of(&train)?;
     let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden(), Bernoulli));
     rbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
     let Trained { ended, history, seconds_per_epoch } = fit(s, &mut rbm, (&train, &held_out), &out)?;
     save_rbm(&rbm, &notes(s), &out.join("model.safetensors"))?;
     if !ended.is_final() {
+        s.keep.show(&out)?;
         return Ok(exit_code(ended));
     }
 
@@ -174,6 +180,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     draw_curves(&history, &out)?;
     told.write(s, &out, began)?;
     told.print(s, &out, began);
+    s.keep.show(&out)?;
     Ok(exit_code(ended))
 }
 
@@ -205,7 +212,9 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
     let mut bar = ProgressBar::new(History::new(every, metrics));
     bar.history.path = Some(out.join("metrics.jsonl"));
     let watched = || PseudoLogLikelihood(some(held_out, 500));
-    let mut monitor = (bar, s.patience.map(|patience| EarlyStopping::new(watched(), every, patience)));
+    let mut snapshots = s.keep.report.then(|| Snapshots::new(steps, some(train, 100), s.common.seed));
+    snapshots.iter_mut().for_each(|snapshots| snapshots.path = Some(out.join("snapshots.safetensors")));
+    let mut monitor = ((bar, snapshots), s.patience.map(|patience| EarlyStopping::new(watched(), every, patience)));
     let mut objective = objective(s, rbm);
     let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
     let fit = Fit {
@@ -218,7 +227,7 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
     };
     let mut run = Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor);
     let ended = s.keep.train(&fit, &mut run, train, (out, notes(s)))?;
-    let (ProgressBar { history, .. }, stopping) = monitor;
+    let ((ProgressBar { history, .. }, _), stopping) = monitor;
     if let (Some(stopping), true) = (stopping, ended.is_final()) {
         stopping.restore(rbm)?;
     }

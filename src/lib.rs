@@ -11,7 +11,7 @@
 //! | train | [`train`], [`objectives`], [`optim`] |
 //! | sample | [`Chains`], [`samplers`] |
 //! | know how good it is | [`eval`] |
-//! | keep it, see it | [`io`], [`mod@viz`] |
+//! | keep it, see it | [`io`], [`mod@viz`], [`mod@report`] |
 //! | check your own model | [`laws`] |
 //!
 //! A machine that learns bars and stripes, small enough for its likelihood to be exact:
@@ -49,6 +49,8 @@ pub mod models;
 pub mod objectives;
 pub mod optim;
 pub mod params;
+#[cfg(feature = "viz")]
+pub mod report;
 pub mod rng;
 pub mod samplers;
 mod saved;

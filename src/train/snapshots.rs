@@ -163,7 +163,7 @@ impl Snapshots {
             Err(error) => Err(Error::format(path, format!("these are no snapshots of a run: {error}"))),
         }
     }
-    fn save_looks(&self, to: &mut Saved) {
+    pub(crate) fn save_looks(&self, to: &mut Saved) {
         to.put_words("looks", vec![self.looks.len() as u64]);
         self.looks.iter().enumerate().for_each(|(k, look)| look.save(to.child_mut(&k.to_string())));
         save_mat(&self.activity, to.child_mut("activity"));

@@ -11,7 +11,7 @@ pub(super) const TOO_LARGE: f64 = 1e300;
 
 /// A range with a tick at each multiple of `mantissa · 10^exponent`.
 #[derive(Clone, Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     lo: f64,
     hi: f64,
     mantissa: f64,
@@ -21,7 +21,7 @@ pub(super) struct Axis {
 impl Axis {
     /// An axis with at most about `ticks` ticks that shows all of `values`, which are below [`TOO_LARGE`], and beyond
     /// them on both sides the share `margin` of their range. No values make the range 0..1, equal ones lie mid-way.
-    pub(super) fn around(values: impl Iterator<Item = f64> + Clone, margin: f64, ticks: f64) -> Self {
+    pub(crate) fn around(values: impl Iterator<Item = f64> + Clone, margin: f64, ticks: f64) -> Self {
         let lo = values.clone().reduce(f64::min).unwrap_or(0.0);
         let hi = values.clone().reduce(f64::max).unwrap_or(1.0);
         let size = lo.abs().max(hi.abs());
@@ -47,19 +47,24 @@ impl Axis {
     }
 
     /// The tick values from left to right.
-    pub(super) fn ticks(&self) -> Vec<f64> {
+    pub(crate) fn ticks(&self) -> Vec<f64> {
         let step = self.mantissa * power(self.exponent);
         let (first, last) = ((self.lo / step).ceil() as i64, (self.hi / step).floor() as i64);
         (first..=last).map(|k| k as f64 * step).collect()
     }
 
+    /// How far along the axis `value` lies: 0 at its beginning, 1 at its end.
+    pub(crate) fn share(&self, value: f64) -> f64 {
+        (value - self.lo) / (self.hi - self.lo)
+    }
+
     /// The most characters of a tick's label.
-    pub(super) fn longest_label(&self) -> u32 {
+    pub(crate) fn longest_label(&self) -> u32 {
         self.ticks().into_iter().map(|tick| self.label(tick).chars().count() as u32).max().unwrap_or(0)
     }
 
     /// The tick `value` in as many digits as tell it from its neighbours.
-    pub(super) fn label(&self, value: f64) -> String {
+    pub(crate) fn label(&self, value: f64) -> String {
         let size = self.lo.abs().max(self.hi.abs()).log10().floor() as i32;
         let text = if (-4..6).contains(&size) {
             format!("{value:.*}", (-self.exponent).max(0) as usize)
@@ -77,8 +82,7 @@ impl Ranged for Axis {
     type ValueType = f64;
 
     fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
-        let share = (value - self.lo) / (self.hi - self.lo);
-        (f64::from(from) + share * f64::from(to - from)).round() as i32
+        (f64::from(from) + self.share(*value) * f64::from(to - from)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {

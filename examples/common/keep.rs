@@ -1,0 +1,111 @@
+//! What examples that train share: checkpoints, pauses, the report.
+
+use super::{at_least_one, out_folder, say};
+use clap::Args;
+use harmonium::data::Samples;
+use harmonium::report::{About, Report};
+use harmonium::train::{Checkpoints, Ended, Fit, Pause, Resumed, Run};
+use harmonium::{Error, Result, Train};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Flags of every example that trains.
+#[derive(Args, Clone, Debug)]
+pub struct Keep {
+    /// Go on with the run in this folder, given the same settings; begin it if there is none. (Without this flag a run begins
+    /// afresh, and checkpoints that are there move to checkpoints.earlier.)
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    /// Epochs between two checkpoints
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
+    checkpoint_epochs: usize,
+    /// Minutes between two checkpoints, if epochs take longer
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = minutes)]
+    checkpoint_minutes: f64,
+    /// Make a page of the run to look at, report.html
+    #[arg(long)]
+    pub report: bool,
+    /// Pause training after so many minutes, with a checkpoint
+    #[arg(long, value_name = "F", value_parser = minutes)]
+    minutes: Option<f64>,
+}
+
+/// A length of time on the command line.
+fn minutes(text: &str) -> std::result::Result<f64, String> {
+    let n: f64 = text.parse().map_err(|_| "not a number".to_string())?;
+    if (0.0..1e9).contains(&n) { Ok(n) } else { Err("not a number of minutes from 0 to 1e9".into()) }
+}
+
+impl Keep {
+    /// The folder of a run: that of the run to go on with, or a new one.
+    pub fn folder(&self, out: &Option<PathBuf>, example: &str) -> Result<PathBuf> {
+        match (&self.resume, out) {
+            (Some(old), Some(new)) if old != new => {
+                Err(Error::value("--out", format!("absent, or that of --resume {}", old.display()), new.display()))
+            }
+            (old, new) => out_folder(&old.clone().or(new.clone()), example),
+        }
+    }
+    /// Tells in run.json what begins in `folder`; the run that goes on began before.
+    pub fn tell(&self, folder: &Path, about: &About) -> Result<()> {
+        let told = self.resume.is_some() && folder.join("run.json").exists();
+        if told { Ok(()) } else { about.write(folder) }
+    }
+    /// Makes the page of a run, if it is asked for, and prints its summary.
+    pub fn show(&self, folder: &Path) -> Result<()> {
+        if self.report {
+            let report = Report::read(folder)?;
+            let path = report.write(folder)?;
+            say(format_args!("\n{report}\nreport: {}", path.display()));
+        }
+        Ok(())
+    }
+    /// Trains with checkpoints in `folder`, until the end or a pause, and says which. `settings` are all that the numbers
+    /// depend on.
+    pub fn train<M: Train + ?Sized>(
+        &self,
+        fit: &Fit,
+        run: &mut Run<'_, M>,
+        data: &dyn Samples,
+        (folder, settings): (&Path, BTreeMap<String, String>),
+    ) -> Result<Ended> {
+        let time = |minutes: f64| Duration::from_secs_f64(60.0 * minutes);
+        let per_epoch = data.n_samples().div_ceil(fit.batch.max(1)) as u64;
+        let mut checkpoints = Checkpoints::open(folder, settings)?;
+        checkpoints.every = Some((self.checkpoint_epochs as u64).saturating_mul(per_epoch));
+        checkpoints.interval = Some(time(self.checkpoint_minutes));
+        run.checkpoints = Some(checkpoints);
+        run.pause = Pause { after: self.minutes.map(time), ..Pause::on_signals()? };
+        if self.resume.is_some() {
+            let epochs = |step: u64| format!("epoch {:.2} of {}", step as f64 / per_epoch as f64, fit.epochs);
+            match fit.resume(run, data)? {
+                Resumed::Afresh => say(format_args!("no checkpoint in {}: the run begins", folder.display())),
+                Resumed::At(step) => say(format_args!("going on from {}", epochs(step))),
+                Resumed::Earlier(step) => {
+                    say(format_args!("the newest checkpoint is damaged; going on from {}", epochs(step)));
+                }
+            }
+        }
+        let ended = fit.run(run, data)?;
+        // From here on there is nothing to lose: a signal ends the process.
+        run.pause.disarm();
+        let at = run.step as f64 / per_epoch as f64;
+        match ended {
+            Ended::Done => {}
+            Ended::Stopped => say(format_args!("ended by its monitor at epoch {at:.2} of {}", fit.epochs)),
+            Ended::Interrupted | Ended::TimeUp | Ended::Paused => {
+                let why = if ended == Ended::TimeUp { "the time is up" } else { "interrupted" };
+                say(format_args!("{why} at epoch {at:.2} of {}; the same command goes on with", fit.epochs));
+                say(format_args!("  --resume {}", folder.display()));
+            }
+        }
+        Ok(ended)
+    }
+}
+
+/// How a process ends whose training ended so: a shell takes an interrupted one for a failure.
+pub fn exit_code(ended: Ended) -> ExitCode {
+    if ended == Ended::Interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,295 @@
+//! The folder of a run as one page to look at: `report.html`, which needs nothing beside itself, and a few lines for the terminal.
+//!
+//! A page is made of the files that a run leaves, so it can be made at any time and anywhere, and of a run that is not finished;
+//! what is missing is left out, and said to be. Nothing is computed anew: every number is that of a file.
+//!
+//! | file | what it gives |
+//! |---|---|
+//! | `run.json` ([`About`]) | settings, seed, machine, time |
+//! | `metrics.jsonl` ([`History`](crate::train::History)) | learning curves |
+//! | `snapshots.safetensors` ([`Snapshots`]) | samples over time, histograms, hidden activity |
+//! | `summary.json` | likelihood and other final numbers: `name`, with its error as `name_stderr` |
+//! | `filters.png`, `samples.png` | pictures as they are |
+
+mod about;
+mod chart;
+mod page;
+pub use about::{ABOUT_FORMAT, About};
+
+use crate::io::write_atomically;
+use crate::train::Snapshots;
+use crate::{Error, Result};
+use chart::sparkline;
+use serde_json::{Map, Value};
+use std::fmt::{self, Display};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// What the folder of a run tells.
+///
+/// ```no_run
+/// use harmonium::report::Report;
+/// let folder = std::path::Path::new("target/mnist_rbm");
+/// let report = Report::read(folder)?;
+/// println!("{report}");
+/// report.write(folder)?; // report.html
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    folder: PathBuf,
+    about: Option<About>,
+    records: Vec<Map<String, Value>>,
+    snapshots: Option<Snapshots>,
+    summary: Map<String, Value>,
+    pictures: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// A final number of a run.
+#[derive(Clone, Debug, PartialEq)]
+struct Number {
+    name: String,
+    value: f64,
+    error: Option<f64>,
+}
+/// A metric over a run: `(epoch, value)`, not a number where it was none.
+#[derive(Clone, Debug, PartialEq)]
+struct Curve {
+    name: String,
+    points: Vec<(f64, f64)>,
+}
+
+/// Pictures that are shown if they are there.
+const PICTURES: [&str; 2] = ["filters.png", "samples.png"];
+/// Larger ones are left to their files, for the page's sake.
+const LARGEST: usize = 1_500_000;
+
+impl Report {
+    /// Reads the folder of a run.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such folder or a file cannot be read; [`Error::Format`] if a file is damaged or of another
+    /// version.
+    pub fn read(folder: &Path) -> Result<Self> {
+        fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+        let mut report = Self { folder: folder.to_owned(), ..Self::default() };
+        let path = |name: &str| folder.join(name);
+        if let Some(bytes) = there(&path(about::FILE))? {
+            report.about = Some(About::parse(&bytes, &path(about::FILE))?);
+        }
+        if let Some(bytes) = there(&path("metrics.jsonl"))? {
+            let lines = bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty());
+            report.records = lines.map(|line| object(line, &path("metrics.jsonl"))).collect::<Result<_>>()?;
+        }
+        if path("snapshots.safetensors").exists() {
+            report.snapshots = Some(Snapshots::read(&path("snapshots.safetensors"))?);
+        }
+        if let Some(bytes) = there(&path("summary.json"))? {
+            report.summary = object(&bytes, &path("summary.json"))?;
+        }
+        for name in PICTURES {
+            let bytes = there(&path(name))?.filter(|bytes| bytes.len() <= LARGEST);
+            report.pictures.extend(bytes.map(|bytes| (name, bytes)));
+        }
+        Ok(report)
+    }
+    /// The page.
+    pub fn to_html(&self) -> String {
+        page::page(self)
+    }
+    /// Writes the page as `report.html`, and says where.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        let path = folder.join("report.html");
+        write_atomically(&path, |f| f.write_all(self.to_html().as_bytes()))?;
+        Ok(path)
+    }
+    /// The name of the run: that of its program, or its folder.
+    fn title(&self) -> String {
+        let folder = || self.folder.file_name().map_or("a run".into(), |name| name.to_string_lossy().into_owned());
+        self.about.as_ref().map_or_else(folder, |about| about.program.clone())
+    }
+    /// Final numbers, those with an error first.
+    fn numbers(&self) -> Vec<Number> {
+        let error = |name: &str| self.summary.get(&format!("{name}_stderr")).and_then(Value::as_f64);
+        let plain = |name: &&String| !name.ends_with("_stderr");
+        let number = |name: &String| {
+            Some(Number { name: name.clone(), value: self.summary[name].as_f64()?, error: error(name) })
+        };
+        let mut numbers: Vec<_> = self.summary.keys().filter(plain).filter_map(number).collect();
+        numbers.sort_by_key(|n| (n.error.is_none(), !n.name.ends_with("log_likelihood"), n.name.starts_with("train")));
+        numbers
+    }
+    /// Metrics over the run, in the order of their names, the learning rate last.
+    fn curves(&self) -> Vec<Curve> {
+        let own = |name: &&String| !["epoch", "seconds", "step"].contains(&name.as_str());
+        let mut names: Vec<&String> = self.records.iter().flat_map(|r| r.keys()).filter(own).collect();
+        names.sort_by_key(|name| (*name == "learning_rate", *name));
+        names.dedup();
+        let number =
+            |record: &Map<String, Value>, name: &str| record.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let points = |name: &str| self.records.iter().map(|r| (number(r, "epoch"), number(r, name))).collect();
+        names.into_iter().map(|name| Curve { name: name.clone(), points: points(name) }).collect()
+    }
+    /// Seconds of training, by the last record.
+    fn seconds(&self) -> Option<f64> {
+        self.records.last()?.get("seconds")?.as_f64()
+    }
+}
+
+/// A few lines: final numbers, metrics from first to last with their shape, time.
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}, {}", self.title(), self.folder.display())?;
+        let (numbers, curves) = (self.numbers(), self.curves());
+        let with_error = || numbers.iter().filter(|n| n.error.is_some());
+        let names = with_error().map(|n| &n.name).chain(curves.iter().map(|c| &c.name));
+        let width = names.map(|name| words(name).chars().count()).max().unwrap_or(0);
+        for Number { name, value, error } in with_error() {
+            writeln!(f, "  {:width$}  {value:.2} ± {:.2}", words(name), error.unwrap_or(f64::NAN))?;
+        }
+        if numbers.is_empty() {
+            writeln!(f, "  no final numbers yet")?;
+        }
+        for Curve { name, points } in curves {
+            let values: Vec<f64> = points.iter().map(|p| p.1).collect();
+            let ends = (short(values.first()), short(values.last()));
+            writeln!(f, "  {:width$}  {}  {} → {}", words(&name), sparkline(&values, 24), ends.0, ends.1)?;
+        }
+        if let Some(seconds) = self.seconds() {
+            writeln!(f, "  {:width$}  {}", "training", time(seconds))?;
+        }
+        Ok(())
+    }
+}
+
+/// The content of a file, if there is one.
+fn there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}
+fn object(bytes: &[u8], path: &Path) -> Result<Map<String, Value>> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Error::format(path, "each record must be a JSON object")),
+        Err(e) => Err(Error::format(path, format!("this is not JSON: {e}"))),
+    }
+}
+/// A name of a metric as words.
+fn words(name: &str) -> String {
+    name.replace('_', " ")
+}
+/// Four significant digits, if there is a number.
+fn short(value: Option<&f64>) -> String {
+    match value {
+        Some(v) if v.is_finite() && *v != 0.0 && (v.abs() < 1e-3 || v.abs() >= 1e6) => format!("{v:.2e}"),
+        Some(v) if v.is_finite() => {
+            let before = v.abs().max(1e-3).log10().floor() as i32 + 1;
+            format!("{v:.*}", (4 - before).clamp(0, 4) as usize)
+        }
+        _ => "–".into(),
+    }
+}
+/// A length of time for people.
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 100.0 => format!("{s:.1} s"),
+        s if s < 6000.0 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), (s % 60.0).floor()),
+        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), (s % 3600.0 / 60.0).floor()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{Histogram, Look};
+    use crate::{Mat, Saved, io::Checkpoint};
+
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let mut about = About::now("<test>", [("seed".to_string(), "1 & 2".to_string())].into());
+        about.image = Some((2, 2));
+        about.write(dir.path()).unwrap();
+        write(
+            "summary.json",
+            r#"{"test_log_likelihood": -89.125, "test_log_likelihood_stderr": 0.25, "runs": 100, "settings": {}}"#,
+        );
+        write(
+            "metrics.jsonl",
+            "{\"epoch\":1,\"seconds\":2.5,\"loss\":4.5,\"step\":1}\n{\"epoch\":2,\"seconds\":75,\"loss\":null}\n",
+        );
+        dir
+    }
+    fn snapshots(dir: &Path) {
+        let h = Histogram::of([0.0, 1.0, 1.0].into_iter());
+        let samples = Mat::from_element(4, 3, 0.5);
+        let look = Look { step: 5, epoch: 0.5, samples, weights: h.clone(), biases: h.clone(), updates: h };
+        let mut seen = Snapshots::default();
+        (seen.looks, seen.activity) = (vec![look.clone(), look], Mat::from_element(3, 2, 0.25));
+        let mut state = Saved::default();
+        seen.save_looks(&mut state);
+        Checkpoint { state, ..Checkpoint::default() }.write(&dir.join("snapshots.safetensors")).unwrap();
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_the_files() {
+        let dir = folder();
+        snapshots(dir.path());
+        let report = Report::read(dir.path()).unwrap();
+        let html = fs::read_to_string(report.write(dir.path()).unwrap()).unwrap();
+        for part in ["−89.12", "± 0.25", "loss", "&lt;test&gt;", "1 &amp; 2", "data:image/png;base64,", "1 min 15 s"]
+        {
+            assert!(html.contains(part), "{part} is not in the page");
+        }
+        assert!(
+            !html.contains("<test>") && !html.contains("NaN") && !html.contains("http"),
+            "nothing raw, broken or remote"
+        );
+        assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
+        let text = report.to_string();
+        assert!(text.contains("-89.12 ± 0.25"), "{text}");
+        assert!(text.contains("4.500 → –") && text.contains("1 min 15 s"), "{text}");
+    }
+    #[test]
+    fn what_is_missing_is_left_out() {
+        let empty = tempfile::tempdir().unwrap();
+        let report = Report::read(empty.path()).unwrap();
+        assert!(report.to_html().contains("not there") && report.to_string().contains("no final numbers yet"));
+        for name in ["run.json", "summary.json", "metrics.jsonl"] {
+            let dir = folder();
+            fs::remove_file(dir.path().join(name)).unwrap();
+            assert!(Report::read(dir.path()).unwrap().to_html().ends_with("</html>\n"), "{name}");
+        }
+        assert!(matches!(Report::read(Path::new("no/such/folder")), Err(Error::Io { .. })));
+    }
+    #[test]
+    fn files_that_are_something_else_are_refused_by_name() {
+        for (name, text, told) in [
+            ("run.json", "{}", "does not say its version"),
+            ("run.json", r#"{"format": 9}"#, "version 9; this library reads version 1"),
+            ("run.json", r#"{"format": 1}"#, "does not tell of a run"),
+            ("run.json", "half", "does not tell of a run"),
+            ("summary.json", "[1]", "must be a JSON object"),
+            ("metrics.jsonl", "{\"epoch\": 1}\n{\"epo", "not JSON"),
+            ("snapshots.safetensors", "no", "at least 8 bytes"),
+        ] {
+            let dir = folder();
+            fs::write(dir.path().join(name), text).unwrap();
+            let error = Report::read(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(told), "{error}");
+        }
+    }
+    #[test]
+    fn numbers_are_short() {
+        let texts = [89.1234, -0.00123, 1e-5, 0.0, 1234567.0, 100.0].map(|v| short(Some(&v)));
+        assert_eq!(texts, ["89.12", "-0.0012", "1.00e-5", "0.0000", "1.23e6", "100.0"]);
+        assert_eq!([3.25, 75.0, 100.0, 7300.0].map(time), ["3.2 s", "75.0 s", "1 min 40 s", "2 h 01 min"]);
+    }
+}
