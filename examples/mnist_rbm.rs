@@ -347,6 +347,7 @@ impl Told {
             format!("{set}_log_likelihood_stderr"): self.test.standard_error,
             format!("{set}_log_likelihood_sampling_error"): self.test.sampling_error,
             "train_log_likelihood": self.train.value,
+            "train_log_likelihood_stderr": self.train.standard_error,
             "log_partition": self.log_partition.value,
             "log_partition_stderr": self.log_partition.standard_error,
             "effective_sample_size": self.log_partition.effective_sample_size,

@@ -4,6 +4,7 @@
 #[cfg(all(feature = "viz", feature = "signals"))]
 mod keep;
 #[cfg(all(feature = "viz", feature = "signals"))]
+#[allow(unused_imports, reason = "shared: not every example trains")]
 pub use keep::{Keep, exit_code};
 
 use clap::builder::RangedU64ValueParser;

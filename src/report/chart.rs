@@ -13,7 +13,7 @@ const RIGHT: f64 = 10.0;
 /// The width of a character of a label.
 const LETTER: f64 = 6.6;
 /// The height of one histogram, and how far the next lies below it.
-const RIDGE: (f64, f64) = (44.0, 30.0);
+const RIDGE: (f64, f64) = (34.0, 30.0);
 
 /// Text as HTML shows it.
 pub(super) fn escape(text: &str) -> String {
@@ -66,7 +66,8 @@ pub(super) fn curve(name: &str, x_label: &str, points: &[(f64, f64)]) -> String 
     svg + "</svg>"
 }
 
-/// Histograms below one another, each with its name, over one axis; each as high as its fullest part.
+/// Histograms below one another, each with its name, over one axis: heights are logarithms of counts, so that the few values far
+/// out are seen, and each is as high as its fullest part.
 pub(super) fn ridges(name: &str, histograms: &[(String, &Histogram)]) -> String {
     let ends = histograms.iter().flat_map(|(_, h)| [h.low as f64, h.high as f64]);
     let x = Axis::around(ends, 0.02, 5.0);
@@ -74,19 +75,20 @@ pub(super) fn ridges(name: &str, histograms: &[(String, &Histogram)]) -> String 
     let left = 10.0 + LETTER * letters as f64;
     let at_x = |v: f64| left + x.share(v) * (WIDTH - RIGHT - left);
     let foot = TOP + RIDGE.0 + RIDGE.1 * histograms.len().saturating_sub(1) as f64;
-    let mut svg = open(name, foot + 22.0);
+    let mut svg = open(name, foot + 26.0);
     for tick in x.ticks() {
         line(&mut svg, (at_x(tick), TOP), (at_x(tick), foot));
-        label(&mut svg, (at_x(tick), foot + 15.0), "middle", &x.label(tick));
+        label(&mut svg, (at_x(tick), foot + 19.0), "middle", &x.label(tick));
     }
     for (k, (name, h)) in histograms.iter().enumerate() {
         let base = TOP + RIDGE.0 + RIDGE.1 * k as f64;
-        let most = h.counts.iter().copied().max().unwrap_or(0).max(1) as f64;
+        let height = |count: u64| (count as f64).ln_1p();
+        let most = height(h.counts.iter().copied().max().unwrap_or(0).max(1));
         let part = (h.high as f64 - h.low as f64) / h.counts.len().max(1) as f64;
         let mut path = format!("M{:.1},{base:.1}", at_x(h.low as f64));
         for (i, &count) in h.counts.iter().enumerate() {
             let middle = h.low as f64 + (i as f64 + 0.5) * part;
-            let _ = write!(path, "L{:.1},{:.1}", at_x(middle), base - RIDGE.0 * count as f64 / most);
+            let _ = write!(path, "L{:.1},{:.1}", at_x(middle), base - RIDGE.0 * height(count) / most);
         }
         let _ = write!(path, "L{:.1},{base:.1}Z", at_x(h.high as f64));
         let told = format!("{name}: {} values from {:.4} to {:.4}", h.counts.iter().sum::<u64>(), h.low, h.high);

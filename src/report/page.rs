@@ -19,6 +19,7 @@ pub(super) fn page(report: &Report) -> String {
     );
     html += &tiles(report);
     let curves: String = report.curves().iter().map(chart_of).collect();
+    let curves = if curves.is_empty() { curves } else { format!("<div class=\"curves\">{curves}</div>") };
     section(&mut html, "Learning curves", "metrics.jsonl", &curves);
     match &report.snapshots {
         Some(snapshots) => {
@@ -63,11 +64,11 @@ fn sign(number: String) -> String {
 
 fn tiles(report: &Report) -> String {
     let tile = |Number { name, value, error }: &Number| {
-        let error = error.map_or(String::new(), |e| format!(" <small>± {e:.2}</small>"));
-        let unit =
-            if name.starts_with("log_") || name.contains("_log") || name.starts_with("pseudo") { "nats" } else { "" };
+        let unit = if name.starts_with("log_") || name.contains("_log_") { ", nats" } else { "" };
+        let error = error.map_or(String::new(), |e| format!("± {e:.2}"));
         let value = sign(format!("{value:.2}"));
-        format!("<div class=\"tile\"><b>{value}{error}</b><span>{} {unit}</span></div>", escape(&words(name)))
+        let name = escape(&words(name));
+        format!("<div class=\"tile\"><b>{value} <small>{error}</small></b><span>{name}{unit}</span></div>")
     };
     let numbers = report.numbers();
     let tiles: String = numbers.iter().filter(|n| n.error.is_some()).map(tile).collect();
@@ -143,12 +144,12 @@ fn histograms(looks: &[Look]) -> String {
     ridge(
         "weights",
         |l| &l.weights,
-        "By epoch. They spread while it learns; a few very large ones are a learning rate too high.",
-    ) + &ridge("biases", |l| &l.biases, "By epoch. Far below zero: units that are hardly ever on.")
+        "By epoch, heights logarithmic. They spread while it learns; a few very large ones: a learning rate too high.",
+    ) + &ridge("biases", |l| &l.biases, "By epoch, heights logarithmic. Far below zero: units that are hardly ever on.")
         + &ridge(
             "updates of weights",
             |l| &l.updates,
-            "What the last update added, by epoch. About a thousandth of the weights is usual.",
+            "What the last update added, by epoch, heights logarithmic. About a thousandth of the weights is usual.",
         )
 }
 

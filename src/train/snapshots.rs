@@ -157,8 +157,15 @@ impl Snapshots {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is damaged or of another kind or version.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&std::fs::read(path).map_err(|e| Error::io(path, e))?, path)
+    }
+    /// [`Snapshots::read`] from the `bytes` of a file; errors speak of `path`.
+    ///
+    /// # Errors
+    /// [`Error::Format`] as [`Snapshots::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let mut snapshots = Self::default();
-        match snapshots.load_looks(&Checkpoint::read(path)?.state) {
+        match snapshots.load_looks(&Checkpoint::parse(bytes, path)?.state) {
             Ok(()) => Ok(snapshots),
             Err(error) => Err(Error::format(path, format!("these are no snapshots of a run: {error}"))),
         }

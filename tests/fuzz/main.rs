@@ -6,6 +6,8 @@
 
 mod idx;
 mod mutate;
+#[cfg(feature = "viz")]
+mod report;
 mod tensors;
 
 use rand::SeedableRng;
@@ -43,7 +45,10 @@ fn no_file_makes_a_reader_panic_or_exhaust_memory() {
     let inputs: usize = std::env::var("HARMONIUM_FUZZ").map_or(1_000_000, |n| n.parse().expect("a number of inputs"));
     let (mut deep, mut all) = (0, 0);
     println!("{:24} {:>9} {:>9} {:>9} {:>9} {:>16}", "reader", "inputs", "header", "content", "whole", "memory, times");
-    for target in idx::targets().into_iter().chain(tensors::targets()) {
+    let targets = idx::targets().into_iter().chain(tensors::targets());
+    #[cfg(feature = "viz")]
+    let targets = targets.chain(report::targets());
+    for target in targets {
         let (n, mut reached, mut most) = ((inputs as f64 * target.share) as usize, [0; 3], 0f64);
         for seed in 0..n as u64 {
             let bytes = (target.make)(&mut Xoshiro256PlusPlus::seed_from_u64(seed));

@@ -20,10 +20,10 @@ pub(crate) fn targets() -> [Target; 4] {
     let model = |bytes: &[u8]| reached(parse_rbm(bytes, Path::new("f")).map(drop));
     let checkpoint = |bytes: &[u8]| reached(Checkpoint::parse(bytes, Path::new("f")).map(drop));
     [
-        Target { name: "model", share: 0.25, memory, make: |rng| mutated(rng, &MODEL), read: model },
+        Target { name: "model", share: 0.29, memory, make: |rng| mutated(rng, &MODEL), read: model },
         Target { name: "tensors", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
-        Target { name: "checkpoint", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
-        Target { name: "checkpoint, sealed", share: 0.15, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
+        Target { name: "checkpoint", share: 0.15, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
+        Target { name: "checkpoint, sealed", share: 0.05, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
     ]
 }
 /// What a small run takes for itself in an update.
@@ -207,7 +207,7 @@ fn sealed(rng: &mut Rng) -> Vec<u8> {
     checkpoint.to_bytes().unwrap_or_else(|_| sealed(rng))
 }
 /// Somewhere in the tree, an entry gets other values, another length, another type, or a brother.
-fn change_state(rng: &mut Rng, saved: &mut Saved) {
+pub(crate) fn change_state(rng: &mut Rng, saved: &mut Saved) {
     let children: Vec<String> = saved.children().keys().cloned().collect();
     if !children.is_empty() && !rarely(rng, 3) {
         let child = one(rng, &children);

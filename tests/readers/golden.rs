@@ -77,6 +77,41 @@ fn a_run_of_version_0_1_goes_on() {
     assert_eq!(state.child("monitor").unwrap().child("0").unwrap().words("steps").unwrap(), [2, 4, 6]);
 }
 
+/// The folder of a whole run, and its page.
+#[cfg(feature = "viz")]
+#[test]
+fn a_run_folder_of_version_0_1_is_reported() {
+    let report = harmonium::report::Report::read(&golden(FOLDER)).unwrap();
+    let (html, text) = (report.to_html(), report.to_string());
+    for part in ["−2.25", "± 0.50", "pseudo log likelihood", "epoch 4", "an example", "seed 7"] {
+        assert!(html.contains(part), "{part} is not in the page");
+    }
+    assert!(text.contains("-2.25 ± 0.50"), "{text}");
+    assert_eq!(html.matches("data:image/png").count(), 7, "looks at six updates, and hidden activity");
+}
+#[cfg(feature = "viz")]
+const FOLDER: &str = "run-0.1";
+#[cfg(feature = "viz")]
+fn write_run_folder() {
+    use harmonium::report::About;
+    use harmonium::train::Snapshots;
+    let (folder, data) = (golden(FOLDER), Mat::from_fn(4, 10, |i, j| ((j >> i) & 1) as f32));
+    fs::create_dir_all(&folder).unwrap();
+    let mut about = About::now("an example", [("seed".to_string(), "7".to_string())].into());
+    (about.image, about.began, about.machine) = (Some((2, 2)), "2000-01-01T00:00:00Z".into(), Default::default());
+    about.write(&folder).unwrap();
+    let mut rbm = Rbm::new((4, Bernoulli), (3, Bernoulli));
+    let fit = Fit { epochs: 4, batch: 2, ..Fit::default() };
+    let mut history = History::new(5, vec![Box::new(PseudoLogLikelihood(data.clone()))]);
+    history.path = Some(folder.join("metrics.jsonl"));
+    let mut snapshots = Snapshots::new(fit.steps(10), data.clone(), 1);
+    (snapshots.path, snapshots.at) = (Some(folder.join("snapshots.safetensors")), vec![1, 2, 4, 8, 15, 20]);
+    let mut monitor = (history, snapshots);
+    fit.run(&mut Run::new(&mut rbm, &mut Contrastive::cd(1, 1), &mut Adam::default(), &mut monitor), &data).unwrap();
+    fs::write(folder.join("summary.json"), r#"{"test_log_likelihood": -2.25, "test_log_likelihood_stderr": 0.5}"#)
+        .unwrap();
+}
+
 #[test]
 #[ignore = "writes the golden files"]
 fn write_golden_files() {
@@ -85,4 +120,6 @@ fn write_golden_files() {
     let dir = tempdir().unwrap();
     train(dir.path(), Some(STEP)).unwrap();
     fs::copy(dir.path().join(format!("checkpoints/step-{STEP:010}.safetensors")), golden(CHECKPOINT)).unwrap();
+    #[cfg(feature = "viz")]
+    write_run_folder();
 }
