@@ -18,7 +18,7 @@ use harmonium::io::save_rbm;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Negative, Objective};
 use harmonium::optim::{Penalty, Schedule, Sgd};
-use harmonium::report::About;
+use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{
@@ -343,6 +343,7 @@ impl Told {
     fn write(&self, s: &Settings, out: &Path, began: Instant) -> Result<()> {
         let set = Self::set(s);
         let mut summary = serde_json::json!({
+            "format": SUMMARY_FORMAT,
             format!("{set}_log_likelihood"): self.test.value,
             format!("{set}_log_likelihood_stderr"): self.test.standard_error,
             format!("{set}_log_likelihood_sampling_error"): self.test.sampling_error,

@@ -1,7 +1,7 @@
 //! Charts as SVG that takes its colours and letters from the page around it, so that it is legible in any width, light or dark.
 
 use crate::train::Histogram;
-use crate::viz::axis::Axis;
+use crate::viz::Axis;
 use std::fmt::Write;
 
 /// The units that a chart is drawn in; a card is about as many pixels wide.

@@ -62,6 +62,8 @@ struct Curve {
 
 /// Pictures that are shown if they are there.
 const PICTURES: [&str; 2] = ["filters.png", "samples.png"];
+/// The version of `summary.json`, under the name `format`; one that does not say it is taken for this.
+pub const SUMMARY_FORMAT: u64 = 1;
 /// Larger ones are left to their files, for the page's sake.
 const LARGEST: usize = 1_500_000;
 
@@ -87,6 +89,11 @@ impl Report {
         }
         if let Some(bytes) = there(&path("summary.json"))? {
             report.summary = object(&bytes, &path("summary.json"))?;
+            let format = report.summary.remove("format");
+            if let Some(other) = format.filter(|format| *format != SUMMARY_FORMAT) {
+                let what = format!("these are numbers in version {other}; this library reads version {SUMMARY_FORMAT}");
+                return Err(Error::format(&path("summary.json"), what));
+            }
         }
         for name in PICTURES {
             let bytes = there(&path(name))?.filter(|bytes| bytes.len() <= LARGEST);
@@ -277,6 +284,7 @@ mod tests {
             ("run.json", r#"{"format": 1}"#, "does not tell of a run"),
             ("run.json", "half", "does not tell of a run"),
             ("summary.json", "[1]", "must be a JSON object"),
+            ("summary.json", r#"{"format": 2}"#, "version 2; this library reads version 1"),
             ("metrics.jsonl", "{\"epoch\": 1}\n{\"epo", "not JSON"),
             ("snapshots.safetensors", "no", "at least 8 bytes"),
         ] {

@@ -3,11 +3,12 @@
 //! Everything is drawn in memory with a font that is built in: no window, no font or library of the system. What is
 //! worth drawing is the caller's choice; nothing here knows a model.
 
-pub(crate) mod axis;
+mod axis;
 mod grid;
 mod plot;
 mod png;
 
+pub(crate) use axis::Axis;
 pub use grid::{Grid, Shade};
 pub use plot::{Panel, Series, curves};
 pub use png::{png_bytes, save_png};
