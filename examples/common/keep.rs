@@ -88,7 +88,12 @@ impl Keep {
                 }
             }
         }
-        let ended = fit.run(run, data)?;
+        let ended = fit.run(run, data).inspect_err(|e| {
+            let outside = matches!(e, Error::Io { .. });
+            if outside && run.checkpoints.as_ref().is_some_and(|kept| kept.last().is_some()) {
+                say(format_args!("the last checkpoint is good; once the cause is gone, --resume {}", folder.display()));
+            }
+        })?;
         // From here on there is nothing to lose: a signal ends the process.
         run.pause.disarm();
         let at = run.step as f64 / per_epoch as f64;

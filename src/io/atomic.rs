@@ -103,10 +103,10 @@ struct Stepped(NamedTempFile);
 impl Write for Stepped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         step(Step::Write)?;
-        self.0.write(bytes)
+        self.0.as_file_mut().write(bytes) // whose errors do not name the unfinished file
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.as_file_mut().flush()
     }
 }
 
