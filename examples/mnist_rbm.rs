@@ -146,12 +146,11 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
 
     let mut about = About::now("mnist_rbm", notes(s));
     about.image = Some((images.height, images.width));
-    s.keep.tell(&out, &about)?;
 
     let mean = mean_of(&train)?;
     let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden(), Bernoulli));
     rbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
-    let Trained { ended, history, seconds_per_epoch } = fit(s, &mut rbm, (&train, &held_out), &out)?;
+    let Trained { ended, history, seconds_per_epoch } = fit(s, &mut rbm, (&train, &held_out), (&out, &about))?;
     save_rbm(&rbm, &notes(s), &out.join("model.safetensors"))?;
     if !ended.is_final() {
         s.keep.show(&out)?;
@@ -196,7 +195,12 @@ fn some(samples: &dyn Samples, n: usize) -> Mat {
 }
 
 /// Trains, with a progress bar and a history.
-fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Samples), out: &Path) -> Result<Trained> {
+fn fit(
+    s: &Settings,
+    rbm: &mut Rbm,
+    (train, held_out): (&dyn Samples, &dyn Samples),
+    (out, about): (&Path, &About),
+) -> Result<Trained> {
     let per_epoch = train.n_samples().div_ceil(s.batch) as u64;
     let steps = s.epochs() * per_epoch;
     let seen = some(train, 1000);
@@ -226,7 +230,7 @@ fn fit(s: &Settings, rbm: &mut Rbm, (train, held_out): (&dyn Samples, &dyn Sampl
         ..Fit::default()
     };
     let mut run = Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor);
-    let ended = s.keep.train(&fit, &mut run, train, (out, notes(s)))?;
+    let ended = s.keep.train(&fit, &mut run, train, (out, about))?;
     let ((ProgressBar { history, .. }, _), stopping) = monitor;
     if let (Some(stopping), true) = (stopping, ended.is_final()) {
         stopping.restore(rbm)?;

@@ -6,7 +6,6 @@ use harmonium::data::Samples;
 use harmonium::report::{About, Report};
 use harmonium::train::{Checkpoints, Ended, Fit, Pause, Resumed, Run};
 use harmonium::{Error, Result, Train};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use std::time::Duration;
 #[derive(Args, Clone, Debug)]
 pub struct Keep {
     /// Go on with the run in this folder, given the same settings; begin it if there is none. (Without this flag a run begins
-    /// afresh, and checkpoints that are there move to checkpoints.earlier.)
+    /// afresh, and what an earlier one left in the folder moves to its subfolder `earlier`.)
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Epochs between two checkpoints
@@ -48,11 +47,6 @@ impl Keep {
             (old, new) => out_folder(&old.clone().or(new.clone()), example),
         }
     }
-    /// Tells in run.json what begins in `folder`; the run that goes on began before.
-    pub fn tell(&self, folder: &Path, about: &About) -> Result<()> {
-        let told = self.resume.is_some() && folder.join("run.json").exists();
-        if told { Ok(()) } else { about.write(folder) }
-    }
     /// Makes the page of a run, if it is asked for, and prints its summary.
     pub fn show(&self, folder: &Path) -> Result<()> {
         if self.report {
@@ -62,18 +56,22 @@ impl Keep {
         }
         Ok(())
     }
-    /// Trains with checkpoints in `folder`, until the end or a pause, and says which. `settings` are all that the numbers
-    /// depend on.
+    /// Trains with checkpoints in `folder`, until the end or a pause, and says which. The settings that `about` names are all
+    /// that the numbers depend on.
     pub fn train<M: Train + ?Sized>(
         &self,
         fit: &Fit,
         run: &mut Run<'_, M>,
         data: &dyn Samples,
-        (folder, settings): (&Path, BTreeMap<String, String>),
+        (folder, about): (&Path, &About),
     ) -> Result<Ended> {
         let time = |minutes: f64| Duration::from_secs_f64(60.0 * minutes);
         let per_epoch = data.n_samples().div_ceil(fit.batch.max(1)) as u64;
-        let mut checkpoints = Checkpoints::open(folder, settings)?;
+        // First of all, for it keeps others out of the folder.
+        let mut checkpoints = Checkpoints::open(folder, about.settings.clone())?;
+        if self.resume.is_none() || !folder.join("run.json").exists() {
+            about.begin(folder)?;
+        }
         checkpoints.every = Some((self.checkpoint_epochs as u64).saturating_mul(per_epoch));
         checkpoints.interval = Some(time(self.checkpoint_minutes));
         run.checkpoints = Some(checkpoints);

@@ -1,7 +1,8 @@
 //! What is known of a run when it begins: its settings, its seed, the machine, the time. For people to read; a run never depends on it.
 
-use crate::io::write_atomically;
+use crate::io::{create_folder, rename, write_atomically};
 use crate::linalg::Level;
+use crate::train::EARLIER;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,6 +13,19 @@ use std::time::SystemTime;
 pub const ABOUT_FORMAT: u64 = 1;
 /// The name of the file in the folder of a run.
 pub(super) const FILE: &str = "run.json";
+
+/// What runs leave in their folder, beside checkpoints.
+const LEFT: [&str; 9] = [
+    FILE,
+    "metrics.jsonl",
+    "snapshots.safetensors",
+    "summary.json",
+    "model.safetensors",
+    "filters.png",
+    "samples.png",
+    "curves.png",
+    "report.html",
+];
 
 /// A run when it begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +57,19 @@ impl About {
             began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             machine: machine(),
         }
+    }
+    /// Begins the folder of a run: what an earlier one left under the names that runs use goes to the folder `earlier` in it, so
+    /// that no report mixes the two; then writes `run.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be moved or written.
+    pub fn begin(&self, folder: &Path) -> Result<()> {
+        let earlier = folder.join(EARLIER);
+        for name in LEFT.into_iter().filter(|name| folder.join(name).exists()) {
+            create_folder(&earlier)?;
+            rename(&folder.join(name), &earlier.join(name))?;
+        }
+        self.write(folder)
     }
     /// Writes `run.json` in the folder of a run.
     ///

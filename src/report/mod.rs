@@ -265,6 +265,15 @@ mod tests {
         assert!(text.contains("4.500 → –") && text.contains("75.0 s"), "{text}");
     }
     #[test]
+    fn a_run_that_begins_is_not_taken_for_the_one_before() {
+        let dir = folder();
+        About::now("new", Default::default()).begin(dir.path()).unwrap();
+        let text = Report::read(dir.path()).unwrap().to_string();
+        assert!(text.starts_with("new,") && text.contains("no final numbers yet") && !text.contains("loss"), "{text}");
+        let before = Report::read(&dir.path().join("earlier")).unwrap().to_string();
+        assert!(before.contains("-89.12 ± 0.25"), "{before}");
+    }
+    #[test]
     fn what_is_missing_is_left_out() {
         let empty = tempfile::tempdir().unwrap();
         let report = Report::read(empty.path()).unwrap();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Where in the folder of a run its checkpoints lie.
 const FOLDER: &str = "checkpoints";
-/// Where those go that a new run finds there.
-const EARLIER: &str = "checkpoints.earlier";
+/// Where what an earlier run left goes, in the folder of a run that begins.
+pub(crate) const EARLIER: &str = "earlier";
 const LOCK: &str = "lock";
 
 /// The checkpoints of a run folder. While this exists, no other process can use them.
@@ -99,20 +99,12 @@ impl Checkpoints {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
-    /// What is there, oldest first.
-    fn found(&self) -> Result<Vec<(u64, PathBuf)>> {
-        let step_of =
-            |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(SUFFIX)?.parse().ok();
-        let mut found: Vec<_> = names(&self.folder)?.into_iter().filter_map(|p| Some((step_of(&p)?, p))).collect();
-        found.sort();
-        Ok(found)
-    }
     /// The newest good checkpoint of the run that has, beside its settings, this identity: its state, and where it was.
     ///
     /// Newer ones that are damaged get another name, so that they are never taken for the one to fall back on.
     pub(super) fn load(&mut self, identity: BTreeMap<String, String>) -> Result<Option<(Saved, Resumed)>> {
         (self.begun, self.written, self.identity) = (true, Instant::now(), identity);
-        let (mut found, mut damaged) = (self.found()?, vec![]);
+        let (mut found, mut damaged) = (steps(&self.folder)?, vec![]);
         while let Some((step, path)) = found.pop() {
             let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
             match Checkpoint::examine(&bytes, &path) {
@@ -147,13 +139,13 @@ impl Checkpoints {
             return Ok(());
         }
         (self.begun, self.written, self.identity) = (true, Instant::now(), identity);
-        let found = self.found()?;
+        let found = steps(&self.folder)?;
         if found.is_empty() {
             return Ok(());
         }
         let earlier = self.folder.with_file_name(EARLIER);
         create_folder(&earlier)?;
-        names(&earlier)?.iter().try_for_each(|path| remove(path))?;
+        steps(&earlier)?.iter().try_for_each(|(_, path)| remove(path))?;
         // The newest first: whatever interrupts this, those that stay are older ones of the same run.
         let away = |(_, path): &(u64, PathBuf)| rename(path, &earlier.join(path.file_name().unwrap_or_default()));
         found.iter().rev().try_for_each(away)
@@ -171,7 +163,7 @@ impl Checkpoints {
         let path = self.folder.join(format!("step-{step:010}{SUFFIX}"));
         let settings = self.identity.clone().into_iter().chain(self.settings.clone()).collect();
         Checkpoint { settings, state: state() }.write(&path)?;
-        let before: Vec<_> = self.found()?.into_iter().filter(|(s, _)| *s < step).collect();
+        let before: Vec<_> = steps(&self.folder)?.into_iter().filter(|(s, _)| *s < step).collect();
         (self.last, self.written) = (Some((step, path)), Instant::now());
         before.iter().rev().skip(1).try_for_each(|(_, path)| remove(path))
     }
@@ -184,6 +176,15 @@ impl Drop for Checkpoints {
 }
 const SUFFIX: &str = ".safetensors";
 const DAMAGED: &str = "damaged";
+
+/// The checkpoints in a folder, oldest first.
+fn steps(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let step_of =
+        |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(SUFFIX)?.parse().ok();
+    let mut found: Vec<_> = names(folder)?.into_iter().filter_map(|p| Some((step_of(&p)?, p))).collect();
+    found.sort();
+    Ok(found)
+}
 
 /// The paths of what is in a folder.
 fn names(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -230,16 +231,8 @@ mod tests {
     fn whole() -> Vec<f32> {
         process(tempfile::tempdir().unwrap().path(), "2", STEPS).unwrap().1
     }
-    fn steps(folder: &Path) -> Vec<u64> {
-        let mut found: Vec<u64> = vec![];
-        for path in names(&folder.join(FOLDER)).unwrap() {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            found.extend(
-                name.strip_prefix("step-").and_then(|n| n.strip_suffix(SUFFIX)).map(|n| n.parse::<u64>().unwrap()),
-            );
-        }
-        found.sort();
-        found
+    fn kept(folder: &Path) -> Vec<u64> {
+        super::steps(&folder.join(FOLDER)).unwrap().into_iter().map(|(step, _)| step).collect()
     }
 
     #[test]
@@ -250,7 +243,7 @@ mod tests {
             let (resumed, params) = process(dir.path(), "2", STEPS).unwrap();
             assert_eq!((resumed, params), (Resumed::At(stop), whole()), "stopped at {stop}");
             let before = if stop == 11 { 11 } else { 10 };
-            assert_eq!(steps(dir.path()), [before, 12], "the last two are kept");
+            assert_eq!(kept(dir.path()), [before, 12], "the last two are kept");
             let records = fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
             assert_eq!(records.lines().count() as u64, STEPS);
         }
@@ -313,7 +306,7 @@ mod tests {
     fn a_damaged_checkpoint_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         process(dir.path(), "2", 9).unwrap();
-        assert_eq!(steps(dir.path()), [8, 9]);
+        assert_eq!(kept(dir.path()), [8, 9]);
         let newest = dir.path().join(FOLDER).join("step-0000000009.safetensors");
         let bytes = fs::read(&newest).unwrap();
         for damaged in
@@ -373,7 +366,7 @@ mod tests {
         let mut new = Checkpoints::open(dir.path(), BTreeMap::new()).unwrap();
         assert!(matches!(Checkpoints::open(dir.path(), BTreeMap::new()), Err(Error::Busy { .. })));
         new.begin(BTreeMap::new()).unwrap();
-        assert!(steps(dir.path()).is_empty());
+        assert!(kept(dir.path()).is_empty());
         assert_eq!(names(&dir.path().join(EARLIER)).unwrap().len(), 2);
         drop(new);
         assert_eq!(process(dir.path(), "2", 5).unwrap().0, Resumed::Afresh);

@@ -11,6 +11,8 @@ mod monitor;
 mod pause;
 mod run;
 mod snapshots;
+#[cfg(feature = "viz")]
+pub(crate) use checkpoints::EARLIER;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
 pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, UpdateRatio};
