@@ -1,6 +1,7 @@
 //! Whole runs of the example `mnist_rbm` as processes of their own: killed, interrupted, and continued.
 //!
-//! `HARMONIUM_KILLS=50 cargo test --release --test runs` kills fifty runs; without it, four.
+//! `HARMONIUM_KILLS=50 cargo test --release --examples --test runs` kills fifty runs; without the variable, four. (`--examples`, for the
+//! program itself must be built.)
 #![cfg(all(unix, feature = "viz", feature = "progress", feature = "signals"))]
 
 use rand::{RngExt, SeedableRng};
