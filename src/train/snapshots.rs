@@ -218,6 +218,16 @@ fn dreams<M: Gibbs + Learn + ?Sized>(model: &M, seed: u64) -> Mat {
     for (b, block) in model.blocks().iter().enumerate().filter(|(_, b)| b.rows.end <= model.n_visible()) {
         means.rows_range_mut(block.rows.clone()).copy_from(&chains.states.mean(model, b));
     }
+    finite(means)
+}
+
+/// A chain of real units may run away; what it says then is nothing, and no reason to fail.
+fn finite(mut means: Mat) -> Mat {
+    means.apply(|x| {
+        if !x.is_finite() {
+            *x = 0.0;
+        }
+    });
     means
 }
 
@@ -235,7 +245,7 @@ fn activity<M: Gibbs + Learn + ?Sized>(model: &M, cases: &Mat) -> Result<Mat> {
         means.rows_range_mut(block.rows.start - d..block.rows.end - d).copy_from(&states.mean(model, b));
     }
     let shown = means.nrows().min(Snapshots::MOST);
-    Ok(means.rows(0, shown).clone_owned())
+    Ok(finite(means.rows(0, shown).clone_owned()))
 }
 
 impl<M: Gibbs + Learn + ?Sized> Monitor<M> for Snapshots {
@@ -261,7 +271,7 @@ mod tests {
     use crate::objectives::Contrastive;
     use crate::optim::Sgd;
     use crate::train::{Fit, Run, Silent};
-    use crate::units::Bernoulli;
+    use crate::units::{Bernoulli, Gaussian};
 
     #[test]
     fn values_fall_into_their_part_of_the_range() {
@@ -302,6 +312,12 @@ mod tests {
         Checkpoint::default().write(&path).unwrap();
         let told = Snapshots::read(&path).unwrap_err().to_string();
         assert!(told.contains("no snapshots of a run"), "{told}");
+    }
+    #[test]
+    fn a_machine_whose_chains_run_away_is_looked_at_all_the_same() {
+        let mut rbm = Rbm::new((3, Gaussian), (2, Gaussian));
+        crate::Train::update(&mut rbm, &mut |p| p.as_mut_slice().fill(3.0)); // no energy has a minimum there
+        assert!(dreams(&rbm, 1).iter().all(|x| x.is_finite()));
     }
     #[test]
     fn cases_that_do_not_fit_are_refused() {
