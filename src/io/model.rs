@@ -1,12 +1,12 @@
 //! Model files: an RBM as safetensors, readable wherever safetensors are.
 //!
 //! Tensors `weights` (hidden × visible, row-major), `visible_bias`, `hidden_bias`, and `visible_theta`, `hidden_theta` if
-//! the units have parameters of their own; unit kinds, version and settings are metadata. A file without metadata is an
+//! the units have parameters of their own; unit kinds with their numbers (`softmax(10)`), version and settings are metadata. A file without metadata is an
 //! RBM of Bernoulli units. From Python: `safetensors.numpy.load_file(path)["weights"]`.
 
 use super::{Tensor, TensorFile, Values};
 use crate::models::Rbm;
-use crate::units::{Bernoulli, Gaussian, Spin};
+use crate::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
 use crate::{Error, Learn, Mat, Result, Train, Unit};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,16 +27,16 @@ const HIDDEN: &str = "hidden_unit";
 /// model files know.
 pub fn save_rbm(rbm: &Rbm, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
     for unit in [rbm.visible_unit(), rbm.hidden_unit()] {
-        kind(unit.name()).map_err(|known| Error::value("the unit kind of a model file", known, unit.name()))?;
+        kind(&label(&**unit)).map_err(|known| Error::value("the unit kind of a model file", known, unit.name()))?;
     }
     let mut file = TensorFile { metadata: notes.clone(), ..TensorFile::default() };
     let own = [
-        (FORMAT, MODEL_FORMAT),
-        (KIND, "rbm"),
-        (VISIBLE, rbm.visible_unit().name()),
-        (HIDDEN, rbm.hidden_unit().name()),
+        (FORMAT, MODEL_FORMAT.to_string()),
+        (KIND, "rbm".to_string()),
+        (VISIBLE, label(&**rbm.visible_unit())),
+        (HIDDEN, label(&**rbm.hidden_unit())),
     ];
-    file.metadata.extend(own.map(|(k, v)| (k.to_string(), v.to_string())));
+    file.metadata.extend(own.map(|(k, v)| (k.to_string(), v)));
     for (k, slot) in rbm.params().slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
         // Row-major is the transpose in column-major memory.
         let values = rbm.params().mat(k).transpose().as_slice().to_vec();
@@ -81,7 +81,14 @@ pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, Str
     for (name, n) in [("visible_bias", d), ("hidden_bias", h)] {
         file.floats(name, &[n]).map_err(|e| Error::format(path, e.to_string()))?;
     }
-    let mut rbm = Rbm::with_units((d, unit(VISIBLE)?), (h, unit(HIDDEN)?));
+    let (visible, hidden) = (unit(VISIBLE)?, unit(HIDDEN)?);
+    for (rows, unit) in [(d, &visible), (h, &hidden)] {
+        if !rows.is_multiple_of(unit.width()) {
+            let what = format!("{} units have {} rows each, which do not divide {rows}", label(&**unit), unit.width());
+            return Err(Error::format(path, what));
+        }
+    }
+    let mut rbm = Rbm::with_units((d, visible), (h, hidden));
     let mut read = Ok(());
     rbm.update(&mut |params| read = fill(params, &file, path));
     read.map(|()| (rbm, file.metadata))
@@ -102,9 +109,19 @@ fn unit_of(name: Option<&str>, key: &str, path: &Path) -> Result<Arc<dyn Unit>> 
         .map_err(|known| Error::format(path, format!("`{key}` is `{}`; it must be {known}", name.unwrap_or_default())))
 }
 
-/// The unit kind of a name, or the names there are: the only place where kinds are found by name.
+/// The unit kind of a name, `softmax(10)` say, or the names there are: the only place where kinds are found by name.
 fn kind(name: &str) -> std::result::Result<Arc<dyn Unit>, String> {
-    let kinds: [Arc<dyn Unit>; 3] = [Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian)];
-    let known = kinds.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ");
-    kinds.into_iter().find(|k| k.name() == name).ok_or(format!("one of {known}"))
+    let plain: [Arc<dyn Unit>; 5] =
+        [Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian), Arc::new(LogPrecision), Arc::new(Relu)];
+    let (stem, number) = match name.strip_suffix(')').and_then(|name| name.split_once('(')) {
+        Some((stem, number)) => (stem, number.parse::<u16>().ok().filter(|n| *n > 0)),
+        None => (name, None),
+    };
+    match (stem, number) {
+        ("softmax", Some(q)) => return Ok(Arc::new(Softmax { q: q.into() })),
+        ("binomial", Some(n)) => return Ok(Arc::new(Binomial { n })),
+        _ => {}
+    }
+    let known = plain.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ");
+    plain.into_iter().find(|k| k.name() == name).ok_or(format!("one of {known}, softmax(q), binomial(n)"))
 }

@@ -39,6 +39,14 @@ impl Sample {
     }
 }
 
+/// How far the share of `n` draws with a property of probability `p` may be from it, as one of so many comparisons: Bernstein's
+/// inequality with the known variance, `√(2p(1-p)L/n) + L/3n` with `L = log(2/δ)`. Of what is too rare to be drawn, it asks
+/// nothing.
+pub(super) fn allowed_share(p: f64, n: usize, comparisons: usize) -> f64 {
+    let (l, n) = (2f64.ln() + log_odds(comparisons), n as f64);
+    (2.0 * p * (1.0 - p) * l / n).sqrt() + l / (3.0 * n)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +60,11 @@ mod tests {
         let expected = (2.0 * 38.0 / 3.0 * l / 4.0).sqrt() + 7.0 * 8.0 * l / 9.0;
         assert!((s.allowed(10) - expected).abs() < 1e-12);
         assert_eq!(Sample::of([3.0; 9].into_iter()).allowed(5), 0.0);
+    }
+    /// A value that is not drawn is no fault where it is rare, and one where it is not.
+    #[test]
+    fn rare_values_may_be_absent() {
+        let gap = |p: f64| p - allowed_share(p, 40_000, 10);
+        assert!(gap(1e-77) < 0.0 && gap(1e-4) < 0.0 && gap(2e-3) > 0.0);
     }
 }

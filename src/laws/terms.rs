@@ -88,10 +88,16 @@ fn integrate(range: &RangeInclusive<f32>, exponents: Exponents<'_>) -> Option<Te
     let low = (0..ladder.len()).find(counts).map_or(top as f64, |k| rung(k.saturating_sub(1)));
     let high = (0..ladder.len()).rfind(counts).map_or(top as f64, |k| rung(k + 1));
     let [left, right] = [-1.0, 1.0].map(|way| fall(range, exponents, (top, peak), way, DROP));
-    let half = [-1.0, 1.0].map(|way| fall(range, exponents, (top, peak), way, 0.5));
     let (low, high) = (low.min(top as f64 - left?), high.max(top as f64 + right?));
-    let half = half.into_iter().flatten().filter(|d| *d > 0.0).fold(f64::INFINITY, f64::min);
-    let mut step = half.log2().floor().exp2() / FINENESS;
+    // Where the range ends before the exponent has fallen, its end is no scale.
+    let mut scale = high - low;
+    for way in [-1.0, 1.0] {
+        let half = fall(range, exponents, (top, peak), way, 0.5)?;
+        if half > 0.0 && exponents(&[(top as f64 + way * half) as f32])[0] < peak - 0.25 {
+            scale = scale.min(half);
+        }
+    }
+    let mut step = scale.log2().floor().exp2() / FINENESS;
     if !step.is_finite() || step == 0.0 || (high - low) / step > MOST {
         return None;
     }
@@ -173,6 +179,20 @@ fn coarser(terms: &Terms) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The top of an exponent that is all but flat may lie, by its rounding, a hair's breadth before the end of the range.
+    #[test]
+    fn a_top_beside_the_end_of_the_range_is_no_narrow_peak() {
+        let almost = 1.0 - f32::EPSILON;
+        for flat in [0.0, 0.001, 8.0] {
+            let mut exponents = |x: &[f32]| -> Vec<f64> {
+                x.iter().map(|&x| flat * f64::from(x.min(almost)) - if x > almost { 1e-6 } else { 0.0 }).collect()
+            };
+            let terms = integrate(&(0.0..=1.0), &mut exponents).expect("an integral");
+            let expected = if flat == 0.0 { 0.0 } else { (f64::exp_m1(flat) / flat).ln() };
+            assert!((terms.log_sum() - expected).abs() < 1e-5, "{flat}: {} and {expected}", terms.log_sum());
+        }
+    }
 
     fn log_integral(range: RangeInclusive<f32>, g: impl Fn(f64) -> f64) -> f64 {
         let mut exponents = |x: &[f32]| x.iter().map(|&x| g(x as f64)).collect::<Vec<f64>>();

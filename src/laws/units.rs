@@ -1,6 +1,6 @@
 //! The law of units.
 
-use super::chance::{NOISE, ROUNDING, Sample};
+use super::chance::{NOISE, ROUNDING, Sample, allowed_share};
 use super::probes::normal;
 use super::slope::{STEP, Slope, extrapolate, slope};
 use super::terms::{Terms, is_end};
@@ -9,6 +9,7 @@ use crate::linalg::dot;
 use crate::rng::derive;
 use crate::{ChainRng, Unit};
 use rand::RngExt;
+use std::collections::BTreeMap;
 
 /// Units that are looked at together.
 const UNITS: usize = 7;
@@ -233,17 +234,24 @@ impl Column<'_> {
         for k in 0..self.n() {
             let terms = self.terms(tally, k)?;
             let draws = || drawn.chunks(rows).map(|x| &x[k * w..][..w]);
-            for x in draws() {
-                self.is_value(tally, x, || self.at("a draw", k, 0))?;
-            }
             if unit.support().is_some() {
+                // Zeros of either sign are the same value.
+                let key = |x: &[f32]| x.iter().map(|x| (x + 0.0).to_bits()).collect::<Vec<u32>>();
+                let mut counts: BTreeMap<Vec<u32>, (&[f32], usize)> = BTreeMap::new();
+                draws().for_each(|x| counts.entry(key(x)).or_insert((x, 0)).1 += 1);
+                for (x, _) in counts.values() {
+                    self.is_value(tally, x, || self.at("a draw", k, 0))?;
+                }
                 for (value, p) in terms.probabilities() {
-                    let seen = Sample::of(draws().map(|x| (x == value) as u8 as f64));
-                    tally.near(seen.mean, p, seen.allowed(comparisons), || {
+                    let seen = counts.get(&key(value)).map_or(0, |(_, n)| *n) as f64 / DRAWS as f64;
+                    tally.near(seen, p, allowed_share(p, DRAWS, comparisons), || {
                         self.at(&format!("the frequency of {value:?} among {DRAWS} draws"), k, 0)
                     })?;
                 }
                 continue;
+            }
+            for x in draws() {
+                self.is_value(tally, x, || self.at("a draw", k, 0))?;
             }
             let mean = terms.mean_of(|x| x[0] as f64);
             let variance = terms.mean_of(|x| (x[0] as f64 - mean).powi(2));

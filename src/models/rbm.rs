@@ -53,8 +53,16 @@ impl Rbm {
     pub fn new((d, visible): (usize, impl Unit), (h, hidden): (usize, impl Unit)) -> Self {
         Self::with_units((d, Arc::new(visible)), (h, Arc::new(hidden)))
     }
-    /// [`Rbm::new`] with kinds that are known at run time.
+    /// [`Rbm::new`] with kinds that are known at run time. Numbers are of rows: ten one-of-five units are fifty.
+    ///
+    /// # Panics
+    /// If rows are not those of whole units.
     pub fn with_units((d, visible): (usize, Arc<dyn Unit>), (h, hidden): (usize, Arc<dyn Unit>)) -> Self {
+        let whole = |rows: usize, unit: &dyn Unit| unit.width() > 0 && rows.is_multiple_of(unit.width());
+        assert!(
+            whole(d, &*visible) && whole(h, &*hidden),
+            "rows of whole units: {d} of {visible:?}, {h} of {hidden:?}"
+        );
         let params = Params::zeros(&[
             ("weights", Role::Coupling { rows: C, columns: B }, h, d),
             ("visible_bias", Role::Bias, d, 1),

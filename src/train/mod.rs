@@ -29,6 +29,7 @@ pub use bar::ProgressBar;
 use crate::data::{Batches, Samples, in_chunks};
 use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
 use crate::rng::derive;
+use crate::units::label;
 use crate::{Batch, Block, Error, Mat, Params, Result, Resume, Train, linalg};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -135,7 +136,7 @@ impl Fit {
     }
     /// What the numbers of a run depend on, by name, as far as it is known here: a checkpoint of another is refused.
     fn identity<M: Train + ?Sized>(&self, model: &M, data: &dyn Samples) -> BTreeMap<String, String> {
-        let blocks = model.blocks().iter().map(|b| format!("{} {}", b.rows.len(), b.unit.name()));
+        let blocks = model.blocks().iter().map(|b| format!("{} {}", b.rows.len(), label(&*b.unit)));
         let slots = model.params().slots().iter().map(|s| format!("{} {} × {}", s.name, s.rows, s.columns));
         let list = |parts: &mut dyn Iterator<Item = String>| parts.collect::<Vec<_>>().join(", ");
         let settings = [

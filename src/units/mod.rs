@@ -7,13 +7,25 @@
 //! |---|---|---|---|
 //! | [`Bernoulli`] | 0, 1 | 0 | `log(1 + e^φ)` |
 //! | [`Spin`] | -1, 1 | 0 | `log 2 cosh φ` |
+//! | [`Softmax`] | one of `q` | 0 | `log Σ e^{φₖ}` |
+//! | [`Binomial`] | 0, 1, …, `n` | `-log C(n, x)` | `n log(1 + e^φ)` |
 //! | [`Gaussian`] | ℝ | `½x²` | `½φ² + ½ log 2π` |
+//! | [`LogPrecision`] | ℝ | `½ e^λ x²` | `½ e^{-λ} φ² - ½ λ + ½ log 2π` |
+//! | [`Relu`] | `x ≥ 0` | `½x²` | `½φ² + ½ log 2π + log Φ(φ)` |
 
 mod bernoulli;
+mod binomial;
 mod gaussian;
+mod log_precision;
+mod relu;
+mod softmax;
 mod spin;
 pub use bernoulli::Bernoulli;
+pub use binomial::Binomial;
 pub use gaussian::Gaussian;
+pub use log_precision::LogPrecision;
+pub use relu::Relu;
+pub use softmax::Softmax;
 pub use spin::Spin;
 
 use crate::rng::ChainRng;
@@ -26,6 +38,10 @@ use std::ops::RangeInclusive;
 pub trait Unit: Any + Send + Sync + Debug {
     /// The name it has in model files.
     fn name(&self) -> &'static str;
+    /// The number that it is made with, if there is one: the values of a [`Softmax`] unit, the `n` of a [`Binomial`] one.
+    fn size(&self) -> Option<usize> {
+        None
+    }
     /// Rows of one unit.
     fn width(&self) -> usize {
         1
@@ -62,7 +78,16 @@ pub trait Unit: Any + Send + Sync + Debug {
     fn expected_grad_theta(&self, _theta: &[f32], _field: &[f32], _weight: f32, _grad: &mut [f32]) {}
 }
 
+/// The name of a kind with its number: `softmax(10)`.
+pub fn label(unit: &dyn Unit) -> String {
+    unit.size().map_or(unit.name().into(), |n| format!("{}({n})", unit.name()))
+}
+
 /// `out = [f(φ)]`
-fn map(field: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) {
+fn map(field: &[f32], out: &mut [f32], mut f: impl FnMut(f32) -> f32) {
     out.iter_mut().zip(field).for_each(|(o, &x)| *o = f(x));
+}
+/// `out = [f(θ, φ)]`
+fn map2(theta: &[f32], field: &[f32], out: &mut [f32], mut f: impl FnMut(f32, f32) -> f32) {
+    out.iter_mut().zip(theta).zip(field).for_each(|((o, &t), &x)| *o = f(t, x));
 }

@@ -1,9 +1,8 @@
 //! The list of models that the laws are run over, and helpers to make others.
 
 use crate::reference::{Kind, Oracle, normal};
-use crate::scaled::Scaled;
 use harmonium::models::Rbm;
-use harmonium::units::{Bernoulli, Gaussian, Spin};
+use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Spin};
 use harmonium::{Mat, Train, Unit};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 
 /// Unit kinds. A new one is one line here, and its values and its `U` in `reference`.
 pub(crate) fn kinds() -> Vec<Arc<dyn Unit>> {
-    vec![Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian), Arc::new(Scaled)]
+    vec![Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian), Arc::new(LogPrecision)]
 }
 
 /// Every pair of kinds, with couplings strong enough to tell a wrong kernel from a right one.

@@ -180,7 +180,7 @@ fn data_that_do_not_fit_are_refused_with_their_place() {
         (Arc::new(Bernoulli), vec![f32::NAN, -0.01, 1.01, f32::INFINITY]),
         (Arc::new(Spin), vec![f32::NAN, -1.01, 2.0]),
         (Arc::new(Gaussian), vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
-        (Arc::new(crate::scaled::Scaled), vec![f32::NAN]),
+        (Arc::new(harmonium::units::LogPrecision), vec![f32::NAN]),
     ];
     for (unit, values) in wrong {
         for value in values {

@@ -1,72 +1,16 @@
-//! Unit kinds that the kit must be able to judge, though none like them is shipped: of more than one row, and real with
-//! a range that ends.
+//! Unit kinds that the oracle does not know, judged by the kit alone: of more than one row, of many values, real with a range
+//! that ends; and one of a user's own, `Interval`.
 
 use crate::cases;
+use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax};
 use harmonium::{ChainRng, Unit, laws};
 use rand::RngExt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// One of three: exactly one row of three is 1.
-#[derive(Clone, Copy, Debug)]
-struct OneOf3;
-
-fn exponentials(field: &[f32]) -> [f64; 3] {
-    let most = field.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    [0, 1, 2].map(|k| (field[k] as f64 - most as f64).exp())
-}
-/// By units of three rows.
-fn by_threes(field: &[f32], out: &mut [f32], mut f: impl FnMut(&[f32], usize) -> f64) {
-    for (field, out) in field.chunks(3).zip(out.chunks_mut(3)) {
-        out.iter_mut().enumerate().for_each(|(k, o)| *o = f(field, k) as f32);
-    }
-}
-fn share(field: &[f32], k: usize) -> f64 {
-    let e = exponentials(field);
-    e[k] / e.iter().sum::<f64>()
-}
-impl Unit for OneOf3 {
-    fn name(&self) -> &'static str {
-        "one of three"
-    }
-    fn width(&self) -> usize {
-        3
-    }
-    fn support(&self) -> Option<Vec<Vec<f32>>> {
-        Some((0..3).map(|k| (0..3).map(|r| (r == k) as u8 as f32).collect()).collect())
-    }
-    fn range(&self) -> RangeInclusive<f32> {
-        0.0..=1.0
-    }
-    fn log_partition(&self, _: &[f32], field: &[f32]) -> f64 {
-        let most = |f: &[f32]| f.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
-        field.chunks(3).map(|f| most(f) + exponentials(f).iter().sum::<f64>().ln()).sum()
-    }
-    fn mean(&self, _: &[f32], field: &[f32], out: &mut [f32]) {
-        by_threes(field, out, share);
-    }
-    fn variance(&self, _: &[f32], field: &[f32], out: &mut [f32]) {
-        by_threes(field, out, |f, k| share(f, k) * (share(f, (k + 1) % 3) + share(f, (k + 2) % 3)));
-    }
-    fn mode(&self, _: &[f32], field: &[f32], out: &mut [f32]) {
-        let best = |f: &[f32]| (0..3).max_by(|&a, &b| f[a].total_cmp(&f[b])).unwrap();
-        by_threes(field, out, |f, k| (best(f) == k) as u8 as f64);
-    }
-    fn sample(&self, _: &[f32], field: &[f32], out: &mut [f32], rng: &mut ChainRng) {
-        for (f, out) in field.chunks(3).zip(out.chunks_mut(3)) {
-            let u = rng.random::<f64>();
-            let k = (u >= share(f, 0)) as usize + (u >= share(f, 0) + share(f, 1)) as usize;
-            out.iter_mut().enumerate().for_each(|(r, o)| *o = (r == k) as u8 as f32);
-        }
-    }
-    fn field_of_mean(&self, _: &[f32], mean: &[f32], out: &mut [f32]) {
-        out.iter_mut().zip(mean).for_each(|(o, m)| *o = m.ln());
-    }
-}
-
 /// `x ∈ [0, 1]`, `U = 0`: `Γ = log (e^φ - 1)/φ` (Loaiza-Ganem and Cunningham, "The continuous Bernoulli", 2019).
 #[derive(Clone, Copy, Debug)]
-struct Interval;
+pub(crate) struct Interval;
 
 /// `Γ'`, by its series near zero.
 fn mean(f: f64) -> f64 {
@@ -123,19 +67,63 @@ impl Unit for Interval {
     }
 }
 
+/// Kinds that the oracle does not know, with how many rows of each.
+fn kinds() -> [(Arc<dyn Unit>, usize); 5] {
+    [
+        (Arc::new(Softmax { q: 3 }), 6),
+        (Arc::new(Binomial { n: 4 }), 3),
+        (Arc::new(Relu), 3),
+        (Arc::new(Interval), 3),
+        (Arc::new(Bernoulli), 3),
+    ]
+}
 #[test]
-fn kinds_of_many_rows_and_of_bounded_range_can_be_judged() {
-    let kinds: [Arc<dyn Unit>; 2] = [Arc::new(OneOf3), Arc::new(Interval)];
+fn every_pair_keeps_all_laws() {
     for seed in 0..3 {
-        for (visible, d) in kinds.iter().zip([6, 3]) {
-            for (hidden, h) in kinds.iter().zip([3, 2]) {
+        for (visible, d) in kinds() {
+            for (hidden, h) in kinds() {
                 let mut rbm = cases::strong((d, visible.clone()), (h, hidden.clone()), seed + 1);
                 let verdicts = laws::model(&mut rbm, seed);
                 assert!(verdicts.len() >= 8);
                 for verdict in verdicts {
-                    verdict.unwrap_or_else(|broken| panic!("{}: {broken}", cases::name(&rbm)));
+                    verdict.unwrap_or_else(|broken| panic!("{}, seed {seed}: {broken}", cases::name(&rbm)));
                 }
             }
         }
+    }
+}
+#[test]
+fn units_keep_the_law_whatever_their_number() {
+    for seed in 0..20 {
+        let kinds: [Arc<dyn Unit>; 8] = [
+            Arc::new(Softmax { q: 1 }),
+            Arc::new(Softmax { q: 2 }),
+            Arc::new(Softmax { q: 10 }),
+            Arc::new(Binomial { n: 1 }),
+            Arc::new(Binomial { n: 2 }),
+            Arc::new(Binomial { n: 255 }),
+            Arc::new(Relu),
+            Arc::new(LogPrecision),
+        ];
+        for kind in kinds {
+            laws::unit(&*kind, seed).unwrap_or_else(|broken| panic!("{kind:?}, seed {seed}: {broken}"));
+        }
+    }
+}
+/// A softmax of two is a Bernoulli unit whose field is the difference; a binomial of one is one too.
+#[test]
+fn kinds_that_are_another_agree_with_it() {
+    let fields = [-30.0f32, -2.5, 0.0, 0.75, 12.0];
+    for f in fields {
+        let (pair, mut two, mut one, mut same) = ([0.25, 0.25 + f], [0.0; 2], [0.0], [0.0]);
+        Softmax { q: 2 }.mean(&[], &pair, &mut two);
+        Bernoulli.mean(&[], &[f], &mut one);
+        Binomial { n: 1 }.mean(&[], &[f], &mut same);
+        cases::close(two[1].into(), one[0].into(), 0.0, "softmax");
+        cases::close(same[0].into(), one[0].into(), 0.0, "binomial");
+        let gamma = Bernoulli.log_partition(&[], &[f]);
+        cases::close(Softmax { q: 2 }.log_partition(&[], &pair) - 0.25, gamma, 1.0, "softmax");
+        cases::close(Binomial { n: 1 }.log_partition(&[], &[f]), gamma, 1.0, "binomial");
+        cases::close(LogPrecision.log_partition(&[0.0], &[f]), Gaussian.log_partition(&[], &[f]), 1.0, "precision one");
     }
 }

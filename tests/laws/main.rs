@@ -22,7 +22,6 @@ mod partition;
 mod reference;
 mod resume;
 mod routes;
-mod scaled;
 mod sweeps;
 mod teeth;
 mod threads;

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Bernoulli,
     Spin,
     Gaussian,
-    Scaled,
+    LogPrecision,
 }
 impl Kind {
     pub(crate) fn named(name: &str) -> Self {
@@ -22,7 +22,7 @@ impl Kind {
             "bernoulli" => Self::Bernoulli,
             "spin" => Self::Spin,
             "gaussian" => Self::Gaussian,
-            "scaled" => Self::Scaled,
+            "log_precision" => Self::LogPrecision,
             _ => panic!("the oracle does not know {name}"),
         }
     }
@@ -31,7 +31,7 @@ impl Kind {
         match self {
             Self::Bernoulli => Some([0.0, 1.0]),
             Self::Spin => Some([-1.0, 1.0]),
-            Self::Gaussian | Self::Scaled => None,
+            Self::Gaussian | Self::LogPrecision => None,
         }
     }
     /// `a` of `U = ½ a x²`.
@@ -39,7 +39,7 @@ impl Kind {
         match self {
             Self::Bernoulli | Self::Spin => 0.0,
             Self::Gaussian => 1.0,
-            Self::Scaled => lambda.exp(),
+            Self::LogPrecision => lambda.exp(),
         }
     }
     /// `log Σ_x exp(φx - U)`: two terms, or the trapezoid rule around the stationary point, which for a Gaussian integrand
@@ -115,7 +115,7 @@ impl Oracle {
     }
     fn lambda(&self, side: Side, k: usize) -> f64 {
         let at = self.at[if side == Visible { 3 } else { 4 }] + k;
-        if self.kind(side) == Kind::Scaled { self.p[at] } else { 0.0 }
+        if self.kind(side) == Kind::LogPrecision { self.p[at] } else { 0.0 }
     }
     pub(crate) fn precision(&self, side: Side, k: usize) -> f64 {
         self.kind(side).precision(self.lambda(side, k))

@@ -2,13 +2,12 @@
 //! without its bug must pass. `--nocapture` shows what a user would read.
 
 use crate::cases;
-use crate::scaled::Scaled;
 use harmonium::laws::{self, Verdict};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective, Persistent, Report};
 use harmonium::rng::{GROUP, Streams};
 use harmonium::samplers::{BlockGibbs, Kernel, Moves};
-use harmonium::units::{Bernoulli, Gaussian, Spin};
+use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Spin};
 use harmonium::{
     Annealed, Batch, Block, ChainRng, Chains, Collapsed, Energy, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params,
     Phase, Response, Result, Resume, Saved, Score, Slab, States, Train, Unit, Version,
@@ -384,38 +383,40 @@ impl Unit for FaultyUnit {
         None
     }
     fn range(&self) -> RangeInclusive<f32> {
-        Scaled.range()
+        LogPrecision.range()
     }
     fn log_partition(&self, theta: &[f32], field: &[f32]) -> f64 {
         let extra = |(t, f): (&f32, &f32)| 0.5 * (-t as f64).exp() * (*f as f64).powi(2);
         let more: f64 = theta.iter().zip(field).map(extra).sum();
-        Scaled.log_partition(theta, field) + if self.0 == UnitBug::LogPartitionWithoutHalf { more } else { 0.0 }
+        LogPrecision.log_partition(theta, field) + if self.0 == UnitBug::LogPartitionWithoutHalf { more } else { 0.0 }
     }
     fn mean(&self, theta: &[f32], field: &[f32], out: &mut [f32]) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         match self.0 {
-            UnitBug::MeanDraws => Scaled.sample(theta, field, out, &mut ChainRng::new(NEXT.fetch_add(1, Relaxed))),
-            _ => Scaled.mean(theta, field, out),
+            UnitBug::MeanDraws => {
+                LogPrecision.sample(theta, field, out, &mut ChainRng::new(NEXT.fetch_add(1, Relaxed)))
+            }
+            _ => LogPrecision.mean(theta, field, out),
         }
     }
     fn variance(&self, theta: &[f32], field: &[f32], out: &mut [f32]) {
-        Scaled.variance(theta, field, out);
+        LogPrecision.variance(theta, field, out);
         if self.0 == UnitBug::DeviationForVariance {
             out.iter_mut().for_each(|v| *v = v.sqrt());
         }
     }
     fn mode(&self, theta: &[f32], field: &[f32], out: &mut [f32]) {
-        Scaled.mode(theta, field, out);
+        LogPrecision.mode(theta, field, out);
     }
     fn sample(&self, theta: &[f32], field: &[f32], out: &mut [f32], rng: &mut ChainRng) {
         match self.0 {
-            UnitBug::SampleIsMean => Scaled.mean(theta, field, out),
-            UnitBug::Reseeded => Scaled.sample(theta, field, out, &mut ChainRng::new(7)),
-            _ => Scaled.sample(theta, field, out, rng),
+            UnitBug::SampleIsMean => LogPrecision.mean(theta, field, out),
+            UnitBug::Reseeded => LogPrecision.sample(theta, field, out, &mut ChainRng::new(7)),
+            _ => LogPrecision.sample(theta, field, out, rng),
         }
     }
     fn field_of_mean(&self, theta: &[f32], mean: &[f32], out: &mut [f32]) {
-        Scaled.field_of_mean(theta, mean, out);
+        LogPrecision.field_of_mean(theta, mean, out);
     }
     fn base_energy(&self, theta: &[f32], x: &[f32]) -> f64 {
         let (times, more) = match self.0 {
@@ -423,24 +424,24 @@ impl Unit for FaultyUnit {
             UnitBug::BaseNotZero => (1.0, 0.1),
             _ => (1.0, 0.0),
         };
-        times * Scaled.base_energy(theta, x) + more
+        times * LogPrecision.base_energy(theta, x) + more
     }
     fn base_grad_x(&self, theta: &[f32], x: &[f32], out: &mut [f32]) {
-        Scaled.base_grad_x(theta, x, out);
+        LogPrecision.base_grad_x(theta, x, out);
         if self.0 == UnitBug::BaseGradientWithoutHalf {
-            Scaled.base_grad_x(theta, x, out);
+            LogPrecision.base_grad_x(theta, x, out);
         }
     }
     fn base_grad_theta(&self, theta: &[f32], x: &[f32], weight: f32, grad: &mut [f32]) {
-        Scaled.base_grad_theta(theta, x, weight, grad);
+        LogPrecision.base_grad_theta(theta, x, weight, grad);
     }
     fn expected_grad_theta(&self, theta: &[f32], field: &[f32], weight: f32, grad: &mut [f32]) {
         if self.0 != UnitBug::GradientOfTheMean {
-            return Scaled.expected_grad_theta(theta, field, weight, grad);
+            return LogPrecision.expected_grad_theta(theta, field, weight, grad);
         }
         let mut mean = vec![0.0; field.len()];
-        Scaled.mean(theta, field, &mut mean);
-        Scaled.base_grad_theta(theta, &mean, weight, grad);
+        LogPrecision.mean(theta, field, &mut mean);
+        LogPrecision.base_grad_theta(theta, &mean, weight, grad);
     }
 }
 /// A discrete kind with a bug, of which there is one for the sums and one for draws.

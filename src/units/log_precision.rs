@@ -1,22 +1,21 @@
-//! A unit kind of the user's own, with a learned log-precision λ: `U = ½ e^λ x²`. That it obeys every law shows that a
-//! kind is one file and one line in the list.
-
-use harmonium::{ChainRng, Unit};
+use super::{Unit, map2};
+use crate::rng::ChainRng;
 use rand_distr::{Distribution, StandardNormal};
 use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
 
-/// `Γ = ½ e^{-λ} φ² - ½ λ + ½ log 2π`: mean `e^{-λ} φ`, variance `e^{-λ}`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scaled;
+/// `x ∈ ℝ` with a learned precision `e^λ`: `U = ½ e^λ x²`, `Γ = ½ e^{-λ} φ² - ½ λ + ½ log 2π`; mean `e^{-λ} φ`, variance `e^{-λ}`.
+///
+/// The parameter is the log-precision λ, one a unit, which may be any number: a step of any size leaves the precision positive,
+/// where one on a variance may not. At λ = 0 it is a [`Gaussian`](super::Gaussian) unit. A bias `b` puts the mean of a free unit
+/// at `e^{-λ} b`, so that a change of the precision moves it: centring and small learning rates help
+/// (Melchior, Wang and Wiskott, "Gaussian-binary restricted Boltzmann machines for modeling natural image statistics", 2017).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPrecision;
 
-fn zip(theta: &[f32], x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    out.iter_mut().zip(theta).zip(x).for_each(|((o, &t), &x)| *o = f(t, x));
-}
-
-impl Unit for Scaled {
+impl Unit for LogPrecision {
     fn name(&self) -> &'static str {
-        "scaled"
+        "log_precision"
     }
     fn n_theta(&self) -> usize {
         1
@@ -32,22 +31,22 @@ impl Unit for Scaled {
         theta.iter().zip(field).map(one).sum()
     }
     fn mean(&self, theta: &[f32], field: &[f32], out: &mut [f32]) {
-        zip(theta, field, out, |t, f| (-t).exp() * f);
+        map2(theta, field, out, |t, f| (-t).exp() * f);
     }
     fn variance(&self, theta: &[f32], field: &[f32], out: &mut [f32]) {
-        zip(theta, field, out, |t, _| (-t).exp());
+        map2(theta, field, out, |t, _| (-t).exp());
     }
     fn mode(&self, theta: &[f32], field: &[f32], out: &mut [f32]) {
         self.mean(theta, field, out);
     }
     fn sample(&self, theta: &[f32], field: &[f32], out: &mut [f32], rng: &mut ChainRng) {
-        for ((o, t), f) in out.iter_mut().zip(theta).zip(field) {
+        map2(theta, field, out, |t, f| {
             let z: f32 = StandardNormal.sample(rng);
-            *o = (-t).exp() * f + (-0.5 * t).exp() * z;
-        }
+            (-t).exp() * f + (-0.5 * t).exp() * z
+        });
     }
     fn field_of_mean(&self, theta: &[f32], mean: &[f32], out: &mut [f32]) {
-        zip(theta, mean, out, |t, m| t.exp() * m);
+        map2(theta, mean, out, |t, m| t.exp() * m);
     }
     fn base_energy(&self, theta: &[f32], x: &[f32]) -> f64 {
         theta.iter().zip(x).map(|(&t, &x)| 0.5 * (t as f64).exp() * (x as f64).powi(2)).sum()
