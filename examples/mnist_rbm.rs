@@ -22,8 +22,8 @@ use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{
-    EarlyStopping, Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood, ReconstructionError,
-    Record, Run, Snapshots, UpdateRatio,
+    Checkpoints, EarlyStopping, Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood,
+    ReconstructionError, Record, Run, Snapshots, UpdateRatio,
 };
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Panel, Series, Shade, curves, save_png};
@@ -150,7 +150,8 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let mean = mean_of(&train)?;
     let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden(), Bernoulli));
     rbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
-    let Trained { ended, history, seconds_per_epoch } = fit(s, &mut rbm, (&train, &held_out), (&out, &about))?;
+    // The folder is ours until all is written.
+    let Trained { ended, history, seconds_per_epoch, _kept } = fit(s, &mut rbm, (&train, &held_out), (&out, &about))?;
     save_rbm(&rbm, &notes(s), &out.join("model.safetensors"))?;
     if !ended.is_final() {
         s.keep.show(&out)?;
@@ -216,8 +217,8 @@ fn fit(
     let mut bar = ProgressBar::new(History::new(every, metrics));
     bar.history.path = Some(out.join("metrics.jsonl"));
     let watched = || PseudoLogLikelihood(some(held_out, 500));
-    let mut snapshots = s.keep.report.then(|| Snapshots::new(steps, some(train, 100), s.common.seed));
-    snapshots.iter_mut().for_each(|snapshots| snapshots.path = Some(out.join("snapshots.safetensors")));
+    let mut snapshots = Snapshots::new(steps, some(train, 100), s.common.seed);
+    snapshots.path = Some(out.join("snapshots.safetensors"));
     let mut monitor = ((bar, snapshots), s.patience.map(|patience| EarlyStopping::new(watched(), every, patience)));
     let mut objective = objective(s, rbm);
     let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
@@ -230,19 +231,20 @@ fn fit(
         ..Fit::default()
     };
     let mut run = Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor);
-    let ended = s.keep.train(&fit, &mut run, train, (out, about))?;
+    let (ended, _kept) = s.keep.train(&fit, &mut run, train, (out, about))?;
     let ((ProgressBar { history, .. }, _), stopping) = monitor;
     if let (Some(stopping), true) = (stopping, ended.is_final()) {
         stopping.restore(rbm)?;
     }
     let names = history.names().into_iter().map(|name| (name.to_string(), history.curve(name))).collect();
-    Ok(Trained { ended, history: names, seconds_per_epoch: seconds_per_epoch(&history.records) })
+    Ok(Trained { ended, history: names, seconds_per_epoch: seconds_per_epoch(&history.records), _kept })
 }
 /// What training leaves beside the model.
 struct Trained {
     ended: Ended,
     history: Curves,
     seconds_per_epoch: f64,
+    _kept: Option<Checkpoints>,
 }
 /// Between the first look and the last, those of earlier processes included.
 fn seconds_per_epoch(records: &[Record]) -> f64 {
@@ -353,6 +355,7 @@ impl Told {
             format!("{set}_log_likelihood_sampling_error"): self.test.sampling_error,
             "train_log_likelihood": self.train.value,
             "train_log_likelihood_stderr": self.train.standard_error,
+            "warning": self.log_partition.warning(),
             "log_partition": self.log_partition.value,
             "log_partition_stderr": self.log_partition.standard_error,
             "effective_sample_size": self.log_partition.effective_sample_size,

@@ -72,12 +72,17 @@ pub trait Learn: Energy {
     /// The parameters.
     fn params(&self) -> &Params;
     /// Makes what the data phase needs to know of the latent rows, and keeps it in the states: so that negative states which
-    /// start at the data find it there.
+    /// start at the data find it there. Without latent rows there is nothing to make; with them, a model that leaves it out
+    /// still computes in [`Learn::grad_expected`] what it needs.
     fn infer(&self, _states: &mut States) {}
     /// `grad += Σ wₙ ∂E(xₙ)/∂θ`; a state of weight zero is absent, whatever it holds.
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params);
-    /// The same with the latent rows averaged out as far as is known.
+    /// The same with the latent rows averaged out as far as is known. A model that has any must say how.
+    ///
+    /// # Panics
+    /// The provided body, if there are latent rows: what they hold in the data phase means nothing.
     fn grad_expected(&self, states: &mut States, _phase: Phase, weights: &[f32], grad: &mut Params) {
+        assert_eq!(self.n_visible(), self.n_rows(), "a model with latent rows needs a `grad_expected` of its own");
         self.grad_params(states.x(), weights, grad);
     }
     /// `grad = Σ wₙ ⟨∂E/∂θ⟩` over the states of both phases (with weights of opposite sign, their difference), whatever

@@ -64,6 +64,8 @@ pub mod viz;
 /// The matrix types of the interface are this crate's.
 pub use nalgebra;
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, U1};
+/// What draws from a [`ChainRng`]: unit kinds and kernels of one's own need the same version.
+pub use rand;
 
 /// A batch: one column per sample (or chain), one row per unit.
 pub type Mat = DMatrix<f32>;

@@ -14,7 +14,7 @@ use std::time::Duration;
 #[derive(Args, Clone, Debug)]
 pub struct Keep {
     /// Go on with the run in this folder, given the same settings; begin it if there is none. (Without this flag a run begins
-    /// afresh, and what an earlier one left in the folder moves to its subfolder `earlier`.)
+    /// afresh, and what an earlier one left in the folder moves to subfolders `earlier`.)
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Epochs between two checkpoints
@@ -41,7 +41,7 @@ impl Keep {
     /// The folder of a run: that of the run to go on with, or a new one.
     pub fn folder(&self, out: &Option<PathBuf>, example: &str) -> Result<PathBuf> {
         match (&self.resume, out) {
-            (Some(old), Some(new)) if old != new => {
+            (Some(old), Some(new)) if absolute(old) != absolute(new) => {
                 Err(Error::value("--out", format!("absent, or that of --resume {}", old.display()), new.display()))
             }
             (old, new) => out_folder(&old.clone().or(new.clone()), example),
@@ -56,36 +56,24 @@ impl Keep {
         }
         Ok(())
     }
-    /// Trains with checkpoints in `folder`, until the end or a pause, and says which. The settings that `about` names are all
-    /// that the numbers depend on.
+    /// Trains with checkpoints in `folder`, until the end or a pause; says which, and what keeps others out of the folder until
+    /// it is dropped. The settings that `about` names are all that the numbers depend on.
     pub fn train<M: Train + ?Sized>(
         &self,
         fit: &Fit,
         run: &mut Run<'_, M>,
         data: &dyn Samples,
         (folder, about): (&Path, &About),
-    ) -> Result<Ended> {
+    ) -> Result<(Ended, Option<Checkpoints>)> {
         let time = |minutes: f64| Duration::from_secs_f64(60.0 * minutes);
         let per_epoch = data.n_samples().div_ceil(fit.batch.max(1)) as u64;
         // First of all, for it keeps others out of the folder.
         let mut checkpoints = Checkpoints::open(folder, about.settings.clone())?;
-        if self.resume.is_none() || !folder.join("run.json").exists() {
-            about.begin(folder)?;
-        }
         checkpoints.every = Some((self.checkpoint_epochs as u64).saturating_mul(per_epoch));
         checkpoints.interval = Some(time(self.checkpoint_minutes));
         run.checkpoints = Some(checkpoints);
         run.pause = Pause { after: self.minutes.map(time), ..Pause::on_signals()? };
-        if self.resume.is_some() {
-            let epochs = |step: u64| format!("epoch {:.2} of {}", step as f64 / per_epoch as f64, fit.epochs);
-            match fit.resume(run, data)? {
-                Resumed::Afresh => say(format_args!("no checkpoint in {}: the run begins", folder.display())),
-                Resumed::At(step) => say(format_args!("going on from {}", epochs(step))),
-                Resumed::Earlier(step) => {
-                    say(format_args!("the newest checkpoint is damaged; going on from {}", epochs(step)));
-                }
-            }
-        }
+        self.resume_or_begin(fit, run, data, (folder, about))?;
         let ended = fit.run(run, data).inspect_err(|e| {
             let outside = matches!(e, Error::Io { .. });
             if outside && run.checkpoints.as_ref().is_some_and(|kept| kept.last().is_some()) {
@@ -104,8 +92,43 @@ impl Keep {
                 say(format_args!("  --resume {}", folder.display()));
             }
         }
-        Ok(ended)
+        Ok((ended, run.checkpoints.take()))
     }
+    /// Goes on with the run in `folder`, or puts it away; but nothing is moved for a command that cannot run.
+    fn resume_or_begin<M: Train + ?Sized>(
+        &self,
+        fit: &Fit,
+        run: &mut Run<'_, M>,
+        data: &dyn Samples,
+        (folder, about): (&Path, &About),
+    ) -> Result<()> {
+        let epochs = |step: u64| {
+            let per_epoch = data.n_samples().div_ceil(fit.batch.max(1)) as f64;
+            format!("epoch {:.2} of {}", step as f64 / per_epoch, fit.epochs)
+        };
+        let resumed = match self.resume {
+            Some(_) => fit.resume(run, data)?,
+            None => fit.check(run, data).map(|()| Resumed::Afresh)?,
+        };
+        match resumed {
+            Resumed::Afresh => {
+                if self.resume.is_some() {
+                    say(format_args!("no checkpoint in {}: the run begins", folder.display()));
+                }
+                about.begin(folder)?;
+            }
+            Resumed::At(step) => say(format_args!("going on from {}", epochs(step))),
+            Resumed::Earlier(step) => {
+                say(format_args!("the newest checkpoint is damaged; going on from {}", epochs(step)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A folder whichever way it is named, as far as it exists.
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// How a process ends whose training ended so: a shell takes an interrupted one for a failure.

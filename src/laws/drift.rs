@@ -28,7 +28,8 @@ const PAIRS: usize = 600;
 /// the mean `½ Σ E|nₓ/n - pₓ|` of binomial counts, and exceeds it by `t` with probability below `exp(-2nt²)` (McDiarmid
 /// 1989).
 ///
-/// A field that is wrong in the same way as the energy is not seen here, but by [`super::field()`].
+/// A field that is wrong in the same way as the energy is not seen here, but by [`super::field()`]; nor is a temperature that is
+/// wrong by few percent, or what else moves `p` by less than a hundredth.
 ///
 /// # Errors
 /// The first deviation; [`super::Broken::Unchecked`] if there are no exact draws (bring your own to [`no_drift_from`]).

@@ -14,6 +14,7 @@
 //! | | [`gradient()`], [`expected_gradient()`], [`score()`] | gradients: differences of energies |
 //! | | [`model()`] | all of these |
 //! | kernels | [`no_drift()`], [`no_drift_from()`], [`chains_threads()`] | chains that start as exact draws |
+//! | | [`frozen()`] | frozen units: where they were |
 //! | objectives | [`objective()`], [`exact_gradient()`] | weights, saved state; the derivative of the likelihood |
 //! | runs | [`resume()`] | a run that is cut: one that never was |
 //! | anything | [`threads()`] | the same bits with any number of threads |
@@ -40,6 +41,7 @@
 mod chance;
 mod drift;
 mod field;
+mod frozen;
 mod gradient;
 mod marginal;
 mod objective;
@@ -53,6 +55,7 @@ mod units;
 mod verdict;
 pub use drift::{exact_draws, no_drift, no_drift_from};
 pub use field::field;
+pub use frozen::frozen;
 pub use gradient::{expected_gradient, gradient, score};
 pub use marginal::marginal;
 pub use objective::{exact_gradient, objective};
@@ -77,7 +80,11 @@ pub fn model<M: Train + Marginal + ?Sized>(model: &mut M, seed: u64) -> Vec<Verd
         expected_gradient(model, seed),
     ]);
     for kernel in [BlockGibbs::new(1), BlockGibbs::backward(1)] {
-        verdicts.extend([no_drift(model, &kernel, seed), chains_threads(model, &kernel, seed)]);
+        verdicts.extend([
+            no_drift(model, &kernel, seed),
+            chains_threads(model, &kernel, seed),
+            frozen(model, &kernel, seed),
+        ]);
     }
     verdicts.retain(|v| !matches!(v, Err(broken) if broken.is_intractable()));
     verdicts

@@ -20,7 +20,8 @@ const CLOCK: &str = "seconds";
 /// entries called `seconds` may differ. The files go to a temporary folder.
 ///
 /// # Errors
-/// The first entry that differs; [`super::Broken::Unchecked`] if a run fails, or no checkpoint can be written or read.
+/// The first entry that differs; [`super::Broken::Unchecked`] if a run fails, no checkpoint can be written or read, or the run
+/// has ended before `cut`.
 ///
 /// ```
 /// use harmonium::{data::bars_and_stripes, laws, models::Rbm, objectives::Contrastive, units::Bernoulli};
@@ -43,6 +44,11 @@ where
     let mut tally = Tally::new("resuming");
     let begin: Begin<'_, M> = &begin;
     let whole = tally.possible(leg(fit, data, begin, None, None))?.1;
+    let updates = whole.word_array::<1>("step").map_or(0, |[step]| step);
+    if !(1..=updates).contains(&cut) {
+        let range = format!("from 1 to {updates}, the updates of the run that was handed over");
+        tally.possible(Err::<(), _>(Error::value("the update to cut at", range, cut)))?;
+    }
     for threads in [1, 2, 5] {
         let dir = tally.possible(tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), e)))?;
         let folder = Some(dir.path());
@@ -53,7 +59,7 @@ where
         tally.holds((first, second) == (Resumed::Afresh, Resumed::At(cut)), || {
             format!("a run that was cut at {cut} goes on as {second:?}")
         })?;
-        same(&both, &whole, "", &mut tally, &format!("after a cut at {cut}, with {threads} threads"))?;
+        same(&both, &whole, "", &mut tally, &format!("after a cut at {cut} ({threads} threads)"))?;
     }
     tally.kept()
 }

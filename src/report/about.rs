@@ -2,7 +2,6 @@
 
 use crate::io::{create_folder, rename, write_atomically};
 use crate::linalg::Level;
-use crate::train::EARLIER;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,16 +57,24 @@ impl About {
             machine: machine(),
         }
     }
-    /// Begins the folder of a run: what an earlier one left under the names that runs use goes to the folder `earlier` in it, so
-    /// that no report mixes the two; then writes `run.json`.
+    /// Begins the folder of a run: what an earlier one left under the names that runs use goes to `earlier` in it, to a folder
+    /// named after the time when that one began, so that no report mixes the two; then writes `run.json`.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be moved or written.
     pub fn begin(&self, folder: &Path) -> Result<()> {
-        let earlier = folder.join(EARLIER);
-        for name in LEFT.into_iter().filter(|name| folder.join(name).exists()) {
+        let left: Vec<&str> = LEFT.into_iter().filter(|name| folder.join(name).exists()).collect();
+        if !left.is_empty() {
+            let began =
+                std::fs::read(folder.join(FILE)).ok().and_then(|b| Self::parse(&b, folder).ok()).map(|a| a.began);
+            // A name for any system; the time is that of a file, which could hold anything.
+            let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+            let name: String = began.unwrap_or("unknown".into()).chars().take(40).map(plain).collect();
+            let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
+            let earlier = names.map(|name| folder.join("earlier").join(name)).find(|path| !path.exists());
+            let earlier = earlier.unwrap_or_else(|| folder.join("earlier"));
             create_folder(&earlier)?;
-            rename(&folder.join(name), &earlier.join(name))?;
+            left.iter().try_for_each(|name| rename(&folder.join(name), &earlier.join(name)))?;
         }
         self.write(folder)
     }

@@ -142,6 +142,10 @@ impl Report {
         let points = |name: &str| self.records.iter().map(|r| (number(r, "epoch"), number(r, name))).collect();
         names.into_iter().map(|name| Curve { name: name.clone(), points: points(name) }).collect()
     }
+    /// Why the likelihood cannot be trusted, if it cannot.
+    fn warning(&self) -> Option<&str> {
+        self.summary.get("warning")?.as_str()
+    }
     /// Seconds of training, by the last record.
     fn seconds(&self) -> Option<f64> {
         self.records.last()?.get("seconds")?.as_f64()
@@ -158,6 +162,9 @@ impl Display for Report {
         let width = names.map(|name| words(name).chars().count()).max().unwrap_or(0);
         for Number { name, value, error } in with_error() {
             writeln!(f, "  {:width$}  {value:.2} ± {:.2}", words(name), error.unwrap_or(f64::NAN))?;
+        }
+        if let Some(warning) = self.warning() {
+            writeln!(f, "  warning: {warning}")?;
         }
         if numbers.is_empty() {
             writeln!(f, "  no final numbers yet")?;
@@ -197,6 +204,7 @@ fn words(name: &str) -> String {
 fn short(value: Option<&f64>) -> String {
     match value {
         Some(v) if v.is_finite() && *v != 0.0 && (v.abs() < 1e-3 || v.abs() >= 1e6) => format!("{v:.2e}"),
+        Some(v) if v.fract() == 0.0 && v.abs() < 1e6 => format!("{v}"),
         Some(v) if v.is_finite() => {
             let before = v.abs().max(1e-3).log10().floor() as i32 + 1;
             format!("{v:.*}", (4 - before).clamp(0, 4) as usize)
@@ -227,7 +235,7 @@ mod tests {
         about.write(dir.path()).unwrap();
         write(
             "summary.json",
-            r#"{"test_log_likelihood": -89.125, "test_log_likelihood_stderr": 0.25, "runs": 100, "settings": {}}"#,
+            r#"{"test_log_likelihood": -89.125, "test_log_likelihood_stderr": 0.25, "runs": 100, "settings": {}, "warning": "not < to be trusted"}"#,
         );
         write(
             "metrics.jsonl",
@@ -261,7 +269,8 @@ mod tests {
         );
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
         let text = report.to_string();
-        assert!(text.contains("-89.12 ± 0.25"), "{text}");
+        assert!(text.contains("-89.12 ± 0.25") && text.contains("not < to be trusted"), "{text}");
+        assert!(html.contains("not &lt; to be trusted"));
         assert!(text.contains("4.500 → –") && text.contains("75.0 s"), "{text}");
     }
     #[test]
@@ -270,8 +279,12 @@ mod tests {
         About::now("new", Default::default()).begin(dir.path()).unwrap();
         let text = Report::read(dir.path()).unwrap().to_string();
         assert!(text.starts_with("new,") && text.contains("no final numbers yet") && !text.contains("loss"), "{text}");
-        let before = Report::read(&dir.path().join("earlier")).unwrap().to_string();
-        assert!(before.contains("-89.12 ± 0.25"), "{before}");
+        About::now("newest", Default::default()).begin(dir.path()).unwrap();
+        let earlier: Vec<PathBuf> =
+            fs::read_dir(dir.path().join("earlier")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(earlier.len(), 2, "none replaces another");
+        let before: String = earlier.iter().map(|path| Report::read(path).unwrap().to_string()).collect();
+        assert!(before.contains("-89.12 ± 0.25") && before.contains("new,"), "{before}");
     }
     #[test]
     fn what_is_missing_is_left_out() {
@@ -306,7 +319,7 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let texts = [89.1234, -0.00123, 1e-5, 0.0, 1234567.0, 100.0].map(|v| short(Some(&v)));
-        assert_eq!(texts, ["89.12", "-0.0012", "1.00e-5", "0.0000", "1.23e6", "100.0"]);
+        assert_eq!(texts, ["89.12", "-0.0012", "1.00e-5", "0", "1.23e6", "100"]);
         assert_eq!([3.25, 75.0, 100.0, 7300.0].map(time), ["3.2 s", "75.0 s", "1 min 40 s", "2 h 01 min"]);
     }
 }

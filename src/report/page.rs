@@ -75,7 +75,8 @@ fn tiles(report: &Report) -> String {
     if tiles.is_empty() {
         return "<p class=\"note\">Final numbers (summary.json): not there; the run is not finished, or was not evaluated.</p>\n".into();
     }
-    format!("<div class=\"tiles\">{tiles}</div>\n")
+    let warning = report.warning().map_or(String::new(), |w| format!("<p class=\"warning\">{}</p>\n", escape(w)));
+    format!("<div class=\"tiles\">{tiles}</div>\n{warning}")
 }
 
 fn chart_of(c: &Curve) -> String {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Where in the folder of a run its checkpoints lie.
 const FOLDER: &str = "checkpoints";
-/// Where what an earlier run left goes, in the folder of a run that begins.
-pub(crate) const EARLIER: &str = "earlier";
+/// Where those of an earlier run go, with a number behind it.
+const EARLIER: &str = "earlier-";
 const LOCK: &str = "lock";
 
 /// The checkpoints of a run folder. While this exists, no other process can use them.
@@ -79,7 +79,7 @@ impl Checkpoints {
         let lock = File::create(&path).map_err(|e| Error::io(&path, e))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: own }),
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: folder.to_owned() }),
             Err(TryLockError::Error(e)) => return Err(Error::io(&path, e)),
         }
         for folder in [folder, &own] {
@@ -106,8 +106,11 @@ impl Checkpoints {
         (self.begun, self.written, self.identity) = (true, Instant::now(), identity);
         let (mut found, mut damaged) = (steps(&self.folder)?, vec![]);
         while let Some((step, path)) = found.pop() {
-            let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-            match Checkpoint::examine(&bytes, &path) {
+            let read = fs::read(&path).map_err(|e| Unusable::Damaged(Error::io(&path, e)));
+            match read.and_then(|bytes| Checkpoint::examine(&bytes, &path)) {
+                Ok(checkpoint) if checkpoint.state.word_array("step").ok() != Some([step]) => {
+                    damaged.push((path.clone(), Error::format(&path, "its name is not that of its update")));
+                }
                 Ok(checkpoint) => {
                     self.check(&checkpoint.settings, &path)?;
                     let resumed = if damaged.is_empty() { Resumed::At(step) } else { Resumed::Earlier(step) };
@@ -121,7 +124,14 @@ impl Checkpoints {
                 Err(Unusable::Damaged(error)) => damaged.push((path, error)),
             }
         }
-        damaged.into_iter().next().map_or(Ok(None), |(_, error)| Err(error))
+        match damaged.into_iter().next() {
+            Some((_, Error::Format { path, what })) => Err(Error::Format {
+                path,
+                what: what + "; no other checkpoint is whole: the run can only begin afresh",
+            }),
+            Some((_, error)) => Err(error),
+            None => Ok(None),
+        }
     }
     /// Whether a checkpoint was made with these settings; the caller's own are looked at first, whose names are known best.
     fn check(&self, theirs: &BTreeMap<String, String>, path: &Path) -> Result<()> {
@@ -133,21 +143,24 @@ impl Checkpoints {
         let what = format!("to go on from {}, the setting `{name}`", path.display());
         Err(Error::value(what, told(theirs.get(name)), told(ours(name))))
     }
-    /// A run with this identity begins: puts away what another left.
+    /// A run with this identity begins: puts away what others left, in a folder of its own beside the new ones.
     pub(super) fn begin(&mut self, identity: BTreeMap<String, String>) -> Result<()> {
         if self.begun {
             return Ok(());
         }
         (self.begun, self.written, self.identity) = (true, Instant::now(), identity);
-        let found = steps(&self.folder)?;
+        // Whole ones, and those that were found damaged.
+        let ours = |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("step-"));
+        let mut found: Vec<PathBuf> = names(&self.folder)?.into_iter().filter(ours).collect();
         if found.is_empty() {
             return Ok(());
         }
-        let earlier = self.folder.with_file_name(EARLIER);
+        let free = (1..).map(|n| self.folder.join(format!("{EARLIER}{n}"))).find(|folder| !folder.exists());
+        let earlier = free.unwrap_or_else(|| self.folder.join(EARLIER));
         create_folder(&earlier)?;
-        steps(&earlier)?.iter().try_for_each(|(_, path)| remove(path))?;
         // The newest first: whatever interrupts this, those that stay are older ones of the same run.
-        let away = |(_, path): &(u64, PathBuf)| rename(path, &earlier.join(path.file_name().unwrap_or_default()));
+        found.sort();
+        let away = |path: &PathBuf| rename(path, &earlier.join(path.file_name().unwrap_or_default()));
         found.iter().rev().try_for_each(away)
     }
     /// Whether one is due after `done` updates.
@@ -324,11 +337,18 @@ mod tests {
                 "it is kept, under another name"
             );
         }
+        let copied = dir.path().join(FOLDER).join("step-0000000777.safetensors");
+        fs::copy(&newest, &copied).unwrap();
+        assert_eq!(
+            process(dir.path(), "2", 9).unwrap().0,
+            Resumed::Earlier(9),
+            "one with another's name is passed over"
+        );
         for step in [8, 9] {
             fs::write(dir.path().join(FOLDER).join(format!("step-{step:010}{SUFFIX}")), "no").unwrap();
         }
         let told = process(dir.path(), "2", STEPS).unwrap_err().to_string();
-        assert!(told.contains("step-0000000009"), "{told}");
+        assert!(told.contains("step-0000000009") && told.contains("begin afresh"), "{told}");
     }
 
     #[test]
@@ -367,9 +387,11 @@ mod tests {
         assert!(matches!(Checkpoints::open(dir.path(), BTreeMap::new()), Err(Error::Busy { .. })));
         new.begin(BTreeMap::new()).unwrap();
         assert!(kept(dir.path()).is_empty());
-        assert_eq!(names(&dir.path().join(EARLIER)).unwrap().len(), 2);
+        assert_eq!(names(&new.folder().join("earlier-1")).unwrap().len(), 2);
         drop(new);
         assert_eq!(process(dir.path(), "2", 5).unwrap().0, Resumed::Afresh);
+        Checkpoints::open(dir.path(), BTreeMap::new()).unwrap().begin(BTreeMap::new()).unwrap();
+        assert_eq!(names(&dir.path().join(FOLDER).join("earlier-2")).unwrap().len(), 2, "none replaces another");
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(matches!(Checkpoints::open(&file, BTreeMap::new()), Err(Error::Io { .. })));

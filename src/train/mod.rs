@@ -11,8 +11,6 @@ mod monitor;
 mod pause;
 mod run;
 mod snapshots;
-#[cfg(feature = "viz")]
-pub(crate) use checkpoints::EARLIER;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
 pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, UpdateRatio};
@@ -88,7 +86,8 @@ impl Fit {
     }
     /// Runs from `run.step` to the last epoch, or until the monitor breaks or the run is [paused](Pause). With
     /// [`Run::checkpoints`], writes one whenever it is due and when it comes back; those that another run left in the
-    /// folder are put away, unless [`Fit::resume`] went on from them. A run that has ended goes on only with more epochs.
+    /// folder are put away, unless [`Fit::resume`] went on from them. A run that has done all its epochs goes on, in the
+    /// same process, with a [`Fit`] of more.
     ///
     /// # Errors
     /// - [`Error::Shape`] if the data have not one row a visible unit;
@@ -129,7 +128,11 @@ impl Fit {
         run.load(&state)?;
         Ok(resumed)
     }
-    fn check<M: Train + ?Sized>(&self, run: &Run<'_, M>, data: &dyn Samples) -> Result<()> {
+    /// Whether the settings make sense, and the data fit the model: what [`Fit::run`] asks first.
+    ///
+    /// # Errors
+    /// Those of [`Fit::run`] about settings and data.
+    pub fn check<M: Train + ?Sized>(&self, run: &Run<'_, M>, data: &dyn Samples) -> Result<()> {
         self.validate(data.n_samples())?;
         run.optimizer.check(self.steps(data.n_samples()), run.model.params().as_slice().len())?;
         check_data(&*run.model, data)

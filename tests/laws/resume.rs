@@ -94,6 +94,17 @@ fn a_run_that_ended_does_not_go_on() {
     }
 }
 
+#[test]
+fn a_run_that_cannot_be_cut_there_is_not_accused() {
+    let begin = |hand_over: HandOver<'_, Rbm>| run(&METHODS[0].1, &OPTIMIZERS[0].1, 1, hand_over);
+    for cut in [0, 13, 1000] {
+        let text = laws::resume(&settings(), &patterns(), cut, begin).expect_err("no verdict").to_string();
+        assert!(text.contains("cannot be checked") && text.contains("from 1 to 12"), "{text}");
+    }
+    let text = laws::resume(&settings(), &patterns(), 3, |_: HandOver<'_, Rbm>| Ok(())).expect_err("none").to_string();
+    assert!(text.contains("cannot be checked"), "{text}");
+}
+
 /// An objective whose parts are kept, but for what `Keeps` leaves out.
 struct Forgets<O>(O, Keeps);
 #[derive(Clone, Copy, Debug)]

@@ -12,6 +12,7 @@ use harmonium::{
     Annealed, Batch, Block, ChainRng, Chains, Collapsed, Energy, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params,
     Phase, Response, Result, Resume, Saved, Score, Slab, States, Train, Unit, Version,
 };
+use rand::RngExt;
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -137,6 +138,18 @@ fn bugs_of_kernels_are_caught() {
         "threads",
         "a kernel that depends on the slab's width",
     );
+    let blind = kernel(|rbm, slab, rng| {
+        for block in [Rbm::HIDDEN, Rbm::VISIBLE] {
+            let field = slab.field(rbm, block).clone_owned();
+            let rows = rbm.blocks()[block].rows.clone();
+            let mut x = slab.x_mut();
+            for (k, j) in (0..rows.len()).flat_map(|k| (0..field.ncols()).map(move |j| (k, j))) {
+                x[(rows.start + k, j)] = (field[(k, j)] + rng.column(j).random::<f32>() > 0.5) as u8 as f32;
+            }
+        }
+    });
+    caught(laws::frozen(&square, blind.as_ref(), SEED), "frozen units", "a kernel that does not see what is frozen");
+    passes(laws::frozen(&square, honest.as_ref(), SEED), "Gibbs, frozen units");
     let count = AtomicU64::new(0);
     caught(laws::threads("a count", || count.fetch_add(1, Relaxed)), "threads", "a function that remembers");
 }
