@@ -1,12 +1,14 @@
 //! Evaluation: how good a model is, in numbers with error bars. Evaluators read models; they never change them.
 
 mod ais;
+mod diagnostics;
 mod exact;
 mod likelihood;
 mod pseudo;
 mod reconstruct;
 pub use crate::sweep::energies_without;
 pub use ais::{Ais, LogPartition, ais, log_mean_exp};
+pub use diagnostics::Diagnostics;
 pub use exact::exact_log_partition;
 pub use likelihood::{LogLikelihood, latent_group, log_likelihood, mean_of};
 pub use pseudo::pseudo_log_likelihood;
