@@ -6,9 +6,10 @@ use harmonium::models::Rbm;
 use harmonium::objectives::Contrastive;
 use harmonium::optim::{Adam, At, Optimizer, Schedule, Sgd, max_norm};
 use harmonium::train::{Fit, Run, Silent};
-use harmonium::units::Spin;
-use harmonium::{Learn, Mat, Phase, States, Train};
+use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Softmax, Spin};
+use harmonium::{Energy, Learn, Mat, Phase, States, Train};
 use std::path::Path;
+use std::sync::Arc;
 
 #[test]
 fn gradients_leave_out_what_has_no_weight() {
@@ -69,26 +70,42 @@ fn a_constant_unit_is_standardised_to_zero() {
     map.apply(&mut data).unwrap();
     assert!(data.row(1).iter().all(|x| *x == 0.0) && data.iter().all(|x| x.is_finite()));
 }
-/// Spins `s = 2v - 1` with `W/2`, `b/2 + Wᵀ…/4` and so on are the same machine: free energies differ by a constant.
+/// Bits as spins and back: every state keeps its probability, so energies differ by one constant.
 #[test]
-fn a_change_of_units_keeps_free_energy_differences() {
-    let zeros_and_ones = cases::bernoulli(6, 5, 3);
-    let mut spins = Rbm::new((6, Spin), (5, Spin));
-    let w = zeros_and_ones.weights().clone_owned();
-    spins.update(&mut |p| {
-        // hᵀWv with h = (1+t)/2 and v = (1+s)/2 is tᵀ(W/4)s + (1ᵀW/4)s + (W1/4)ᵀt + const.
-        p.mat_mut(0).copy_from(&(&w / 4.0));
-        for i in 0..6 {
-            p.slice_mut(1)[i] = 0.5 * zeros_and_ones.visible_bias()[i] + 0.25 * w.column(i).sum();
-        }
-        for j in 0..5 {
-            p.slice_mut(2)[j] = 0.5 * zeros_and_ones.hidden_bias()[j] + 0.25 * w.row(j).sum();
-        }
-    });
-    let v = Mat::from_fn(6, 64, |i, j| (j >> i & 1) as f32);
-    let a = zeros_and_ones.free_energy(v.as_view()).unwrap();
-    let b = spins.free_energy(v.map(|v| 2.0 * v - 1.0).as_view()).unwrap();
-    a.iter().zip(&b).for_each(|(x, y)| close(x - a[0], y - b[0], 10.0, "free energy"));
+fn a_change_of_units_keeps_the_distribution() {
+    let change = |x: &Mat, rows: std::ops::Range<usize>, f: fn(f32) -> f32| {
+        let mut x = x.clone();
+        x.rows_range_mut(rows).apply(|v| *v = f(*v));
+        x
+    };
+    let to_spin: fn(f32) -> f32 = |v| 2.0 * v - 1.0;
+    let bits = cases::bernoulli(6, 5, 3);
+    let x = Mat::from_fn(11, 2048, |i, j| (j >> i & 1) as f32);
+    let of = |rbm: &Rbm, x: &Mat| {
+        let mut e = vec![0.0; x.ncols()];
+        rbm.energy(x.as_view(), &mut e);
+        e
+    };
+    let same = |a: &[f64], b: &[f64], what: &str| {
+        a.iter().zip(b).for_each(|(p, q)| close(p - a[0], q - b[0], 10.0, what));
+    };
+    let both = bits.converted(Spin, Spin).unwrap();
+    same(&of(&bits, &x), &of(&both, &change(&x, 0..11, to_spin)), "both sides");
+    let visible = bits.converted(Spin, Bernoulli).unwrap();
+    same(&of(&bits, &x), &of(&visible, &change(&x, 0..6, to_spin)), "visible side");
+    let hidden = bits.converted(Bernoulli, Spin).unwrap();
+    same(&of(&bits, &x), &of(&hidden, &change(&x, 6..11, to_spin)), "hidden side");
+    let back = both.converted(Bernoulli, Bernoulli).unwrap();
+    back.params()
+        .as_slice()
+        .iter()
+        .zip(bits.params().as_slice())
+        .for_each(|(a, b)| close(*a as f64, *b as f64, 5.0, "back"));
+    assert!(bits.converted(Gaussian, Bernoulli).is_err());
+    let real = cases::strong((3, Arc::new(LogPrecision)), (4, Arc::new(Bernoulli)), 1);
+    let spins = real.converted(LogPrecision, Spin).unwrap();
+    assert_eq!(real.theta(Rbm::VISIBLE), spins.theta(Rbm::VISIBLE));
+    assert!(real.converted(LogPrecision, Softmax { q: 2 }).is_err());
 }
 #[test]
 fn a_row_of_zeros_survives_a_bound_on_its_norm() {
