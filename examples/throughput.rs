@@ -25,13 +25,12 @@ use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Schedule, Sgd};
 use harmonium::rng::{ChainRng, derive};
 use harmonium::samplers::BlockGibbs;
-use harmonium::train::{Fit, Progress, Run};
+use harmonium::train::{Ended, Fit, Run, Silent};
 use harmonium::units::Bernoulli;
 use harmonium::{Chains, Error, Mat, Result, Train, base_rate::base_rate};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde_json::json;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -159,16 +158,15 @@ fn training(s: &Settings, t: &Training, data: &Pixels) -> Result<()> {
         seed: s.common.seed,
         ..Fit::default()
     };
-    let (mut optimizer, mut last) = (Sgd::default(), updates);
-    let mut monitor = |p: &Progress<'_, Rbm>| match p.done < last {
-        true => ControlFlow::Continue(()),
-        false => {
-            last += updates;
-            ControlFlow::Break(())
+    let (mut optimizer, mut silent) = (Sgd::default(), Silent);
+    let mut run = Run::new(&mut rbm, &mut objective, &mut optimizer, &mut silent);
+    let times = timed(s.reps, || {
+        run.pause.at = Some(run.step + updates);
+        match fit.run(&mut run, data)? {
+            Ended::Paused => Ok(()),
+            ended => Err(Error::value("the end of a run to be timed", "a pause", format!("{ended:?}"))),
         }
-    };
-    let mut run = Run::new(&mut rbm, &mut objective, &mut optimizer, &mut monitor);
-    let times = timed(s.reps, || fit.run(&mut run, data).map(drop))?;
+    })?;
     let error =
         reconstruction_error(&rbm, harmonium::data::slice(data, 0..1000.min(data.n_samples()))?.to_mat().as_view())?;
     let said = json!({ "reconstruction_error": error, "weights": "trained from normal ones of deviation 0.01" });
