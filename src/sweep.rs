@@ -4,7 +4,8 @@
 
 use crate::linalg::{self, col};
 use crate::rng::Streams;
-use crate::{Block, Error, Gibbs, Marginal, Mat, MatRef, Result, Slab, States};
+use crate::{Block, Energy, Error, Gibbs, Marginal, Mat, MatRef, Result, Slab, States};
+use std::collections::BTreeMap;
 
 /// Columns of an energy that one task takes.
 const CHUNK: usize = 64;
@@ -139,15 +140,26 @@ pub fn energy_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatR
 /// # Errors
 /// [`Error::Shape`] if `x` has neither all rows nor those up to the last that is kept.
 pub fn energies_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatRef<'_>) -> Result<Vec<f64>> {
-    let all = model.n_rows();
-    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !summed.contains(b));
-    let leading = kept.map(|(_, k)| k.rows.end).max().unwrap_or(0).max(model.n_given());
+    let (all, leading) = (model.n_rows(), leading_rows(model, summed));
     if x.nrows() != all && x.nrows() != leading {
         return Err(Error::shape("rows of states", leading, x.nrows()));
     }
     let mut out = vec![0.0; x.ncols()];
     linalg::by_columns(x, CHUNK, &mut out, |x, out| model.energy_without(summed, x, out));
     Ok(out)
+}
+
+/// The blocks of every group, by its number.
+pub(crate) fn groups<M: Energy + ?Sized>(model: &M) -> Vec<Vec<usize>> {
+    let mut groups = BTreeMap::<usize, Vec<usize>>::new();
+    model.blocks().iter().enumerate().for_each(|(b, block)| groups.entry(block.group).or_default().push(b));
+    groups.into_values().collect()
+}
+
+/// Rows up to the last that is kept when the blocks `summed` are not: all that a state needs.
+pub(crate) fn leading_rows<M: Energy + ?Sized>(model: &M, summed: &[usize]) -> usize {
+    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !summed.contains(b));
+    kept.map(|(_, k)| k.rows.end).max().unwrap_or(0).max(model.n_given())
 }
 
 /// The blocks of the first group: those that [`crate::Phase::Model`] averages out, and that evaluators sum out by default.

@@ -1,6 +1,7 @@
 //! Exact `log Z`: one side of the model is enumerated, the other summed out in closed form.
 
 use crate::linalg;
+use crate::sweep::groups;
 use crate::units::{Gaussian, LogPrecision};
 use crate::{Configurations, Error, Gibbs, Marginal, Mat, Result};
 use nalgebra::{DMatrix, DVector};
@@ -19,16 +20,12 @@ const CHUNK: u64 = 1 << 8;
 /// # Errors
 /// [`Error::Intractable`] if every way needs more than 2³⁰ states, or has real units on the enumerated side.
 pub fn exact_log_partition<M: Marginal + ?Sized>(model: &M) -> Result<f64> {
-    let blocks = model.blocks();
     if let Some(precisions) = precisions(model) {
         return Ok(gaussian_log_partition(model, &precisions));
     }
-    let group = |g: usize| -> (Vec<usize>, Vec<usize>) { (0..blocks.len()).partition(|&b| blocks[b].group == g) };
-    let mut groups: Vec<usize> = blocks.iter().map(|b| b.group).collect();
-    groups.sort_unstable();
-    groups.dedup();
     let mut cheapest: Option<(Vec<usize>, Configurations)> = None;
-    for (summed, kept) in groups.into_iter().map(group) {
+    for summed in groups(model) {
+        let kept: Vec<usize> = (0..model.blocks().len()).filter(|b| !summed.contains(b)).collect();
         let Ok(states) = Configurations::new(model, &kept) else { continue };
         if cheapest.as_ref().is_none_or(|(_, best)| states.bits() < best.bits()) {
             cheapest = Some((summed, states));

@@ -23,9 +23,12 @@ use crate::{Error, Result};
 /// [`Error::Io`] about `path` if its folder is missing or refuses the file, if `fill` fails, or if the disk does; what
 /// was at `path` is then still there, and nothing is left beside it.
 pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    // Only a rename within one file system is atomic, hence a neighbour and not the system's folder for such files.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    replace(path, folder, fill).map_err(|source| Error::io(path, source))
+    replace(path, fill).map_err(|source| Error::io(path, source))
+}
+
+/// The folder that a path lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates the folder `dir` and those above it, as far as they are not there yet.
@@ -35,6 +38,11 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Re
 /// [`Error::Io`] about `dir` if the system refuses, or if a file has the name.
 pub fn create_folder(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))
+}
+
+/// The bytes of a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|source| Error::io(path, source))
 }
 
 /// Puts a file under another name, durably.
@@ -58,7 +66,9 @@ pub(crate) fn is_leftover(name: &OsStr) -> bool {
 /// How the names of unfinished files begin and end.
 const LEFTOVER: (&str, &str) = (".", ".part");
 
-fn replace(path: &Path, folder: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // Only a rename within one file system is atomic, hence a neighbour and not the system's folder for such files.
+    let folder = folder_of(path);
     let file = step(Step::Create).and_then(|()| neighbour(folder)).map_err(|refused| {
         // The system's own words would name a file that nobody asked for.
         let what = format!("cannot create a file in the folder {}: {}", folder.display(), refused.kind());
@@ -91,10 +101,7 @@ fn neighbour(folder: &Path) -> io::Result<NamedTempFile> {
 fn sync_parent(path: &Path) -> io::Result<()> {
     step(Step::SyncFolder)?;
     #[cfg(unix)]
-    {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::File::open(folder)?.sync_all()?;
-    }
+    fs::File::open(folder_of(path))?.sync_all()?;
     Ok(())
 }
 

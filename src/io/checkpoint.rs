@@ -4,7 +4,7 @@
 //! an empty tensor `objective/chains/`. Settings are metadata. The checksum covers all of it, so that a file that was cut or
 //! damaged, and still looks like one, is known. What a state means, and when it is written, is not known here.
 
-use super::{Tensor, TensorFile, Values};
+use super::{Tensor, TensorFile, Values, read};
 use crate::{Error, Result, Saved};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -87,7 +87,7 @@ impl Checkpoint {
     /// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is no checkpoint, is one of another version, or is
     /// damaged.
     pub fn read(path: &Path) -> Result<Self> {
-        Ok(Self::examine(&std::fs::read(path).map_err(|e| Error::io(path, e))?, path)?)
+        Ok(Self::examine(&read(path)?, path)?)
     }
 
     /// The content of a file from its `bytes`; errors speak of `path`.

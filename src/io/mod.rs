@@ -11,7 +11,7 @@ mod tensors;
 #[cfg(test)]
 pub(crate) use atomic::faults;
 pub use atomic::{create_folder, write_atomically};
-pub(crate) use atomic::{is_leftover, remove, rename};
+pub(crate) use atomic::{is_leftover, read, remove, rename};
 pub(crate) use checkpoint::Unusable;
 pub use checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
 pub use model::{MODEL_FORMAT, load_rbm, parse_rbm, save_rbm};

@@ -1,10 +1,10 @@
 //! Model files: an RBM as safetensors, readable wherever safetensors are.
 //!
 //! Tensors `weights` (hidden × visible, row-major), `visible_bias`, `hidden_bias`, and `visible_theta`, `hidden_theta` if
-//! the units have parameters of their own; unit kinds with their numbers (`softmax(10)`), version and settings are metadata. A file without metadata is an
-//! RBM of Bernoulli units. From Python: `safetensors.numpy.load_file(path)["weights"]`.
+//! the units have parameters of their own; unit kinds with their numbers (`softmax(10)`), version and settings are metadata.
+//! A file without metadata is an RBM of Bernoulli units. From Python: `safetensors.numpy.load_file(path)["weights"]`.
 
-use super::{Tensor, TensorFile, Values};
+use super::{Tensor, TensorFile, Values, read};
 use crate::models::Rbm;
 use crate::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
 use crate::{Error, Learn, Mat, Result, Train, Unit};
@@ -52,7 +52,7 @@ pub fn save_rbm(rbm: &Rbm, notes: &BTreeMap<String, String>, path: &Path) -> Res
 /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is of another version or model, names an unknown
 /// unit kind, lacks a tensor, or has one of another shape or with a value that is not finite.
 pub fn load_rbm(path: &Path) -> Result<(Rbm, BTreeMap<String, String>)> {
-    parse_rbm(&std::fs::read(path).map_err(|e| Error::io(path, e))?, path)
+    parse_rbm(&read(path)?, path)
 }
 
 /// [`load_rbm`] from the `bytes` of a file; errors speak of `path`.

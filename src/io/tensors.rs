@@ -5,14 +5,13 @@
 //! mapped into memory, compressed or converted, save that F64 is narrowed to F32 on reading.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::json;
 
-use super::write_atomically;
+use super::{read, write_atomically};
 use crate::{Error, Result};
 
 /// The header's name for the notes, which no tensor can have.
@@ -74,7 +73,7 @@ impl TensorFile {
     ///
     /// [`Error::Io`] if it cannot be read, and those of [`TensorFile::parse`].
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(&fs::read(path).map_err(|source| Error::io(path, source))?, path)
+        Self::parse(&read(path)?, path)
     }
 
     /// Writes the file at `path`, or leaves what is there.
@@ -293,7 +292,7 @@ mod tests {
         let bits =
             |file: &TensorFile| file.floats("a", &[2, 3]).unwrap().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&back), bits(&sample()));
-        assert_eq!(fs::read(&path).unwrap(), sample().to_bytes().unwrap());
+        assert_eq!(read(&path).unwrap(), sample().to_bytes().unwrap());
         let nothing = TensorFile::default();
         assert_eq!(TensorFile::parse(&nothing.to_bytes().unwrap(), &path).unwrap(), nothing);
     }

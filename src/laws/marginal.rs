@@ -5,6 +5,7 @@ use super::probes::{energies, states};
 use super::terms::Terms;
 use super::verdict::{Step, Tally, Verdict};
 use crate::rng::derive;
+use crate::sweep::{groups, leading_rows};
 use crate::{ChainRng, Energy, Marginal, Mat, Result};
 
 const STATES: usize = 6;
@@ -46,15 +47,6 @@ pub fn marginal<M: Marginal + ?Sized>(model: &M, seed: u64) -> Verdict {
     tally.kept()
 }
 
-/// The blocks of every group.
-pub(super) fn groups<M: Energy + ?Sized>(model: &M) -> Vec<Vec<usize>> {
-    let blocks = model.blocks();
-    let mut groups: Vec<usize> = blocks.iter().map(|b| b.group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    groups.into_iter().map(|g| (0..blocks.len()).filter(|&b| blocks[b].group == g).collect()).collect()
-}
-
 fn one<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: &Mat, tally: &mut Tally) -> Step {
     let mut empty = x.clone();
     for &b in summed {
@@ -62,9 +54,7 @@ fn one<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: &Mat, tally: &mut T
     }
     let expected: Vec<Summed> =
         x.column_iter().map(|x| tally.possible(Summed::of(model, summed, x.as_slice()))).collect::<Step<_>>()?;
-    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !summed.contains(b));
-    let leading = kept.map(|(_, k)| k.rows.end).max().unwrap_or(0).max(model.n_given());
-    let cut = empty.rows(0, leading).clone_owned();
+    let cut = empty.rows(0, leading_rows(model, summed)).clone_owned();
     for (x, state) in [(&empty, "state"), (&cut, "shortened state")] {
         let (mut at_zero, mut free) = (vec![f64::NAN; x.ncols()], vec![f64::NAN; x.ncols()]);
         model.energy_at_zero(summed, x.as_view(), &mut at_zero);

@@ -1,11 +1,12 @@
 //! The law of log-partitions.
 
 use super::chance::{ROUNDING, Sample};
-use super::marginal::{Summed, groups};
+use super::marginal::Summed;
 use super::probes::{energies, largest};
 use super::verdict::{Tally, Verdict};
 use crate::eval::{Ais, ais, exact_log_partition, log_mean_exp};
 use crate::rng::derive;
+use crate::sweep::groups;
 use crate::{Configurations, Energy, Error, Marginal, Mat, Result};
 
 /// The most states that are enumerated.

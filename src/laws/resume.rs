@@ -90,11 +90,11 @@ fn leg<M: Train + ?Sized>(
 
 /// Two states have the same entries with the same bits.
 fn same(got: &Saved, expected: &Saved, path: &str, tally: &mut Tally, when: &str) -> Step {
-    let of_floats = |s: &Saved| s.all_floats().keys().cloned().collect::<Vec<_>>();
-    let of_words = |s: &Saved| s.all_words().keys().cloned().collect::<Vec<_>>();
-    let of_children = |s: &Saved| s.children().keys().cloned().collect::<Vec<_>>();
-    for names in [of_floats, of_words, of_children] {
-        let (got, expected) = (names(got), names(expected));
+    let names = |s: &Saved| {
+        let [floats, words] = [s.all_floats().keys().cloned().collect(), s.all_words().keys().cloned().collect()];
+        [floats, words, s.children().keys().cloned().collect::<Vec<String>>()]
+    };
+    for (got, expected) in names(got).into_iter().zip(names(expected)) {
         tally.holds(got == expected, || format!("{when}, `{path}` has the entries {got:?} instead of {expected:?}"))?;
     }
     for (name, expected) in expected.all_floats() {

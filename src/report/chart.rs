@@ -1,7 +1,7 @@
 //! Charts as SVG that takes its colours and letters from the page around it, so that it is legible in any width, light or dark.
 
 use crate::train::Histogram;
-use crate::viz::Axis;
+use crate::viz::{Axis, drawable};
 use std::fmt::Write;
 
 /// The units that a chart is drawn in; a card is about as many pixels wide.
@@ -33,8 +33,8 @@ pub(super) fn escape(text: &str) -> String {
 
 /// A curve with its axes; values that are not finite leave a gap. `name` is told to who cannot see it.
 pub(super) fn curve(name: &str, x_label: &str, points: &[(f64, f64)]) -> String {
-    let finite = || points.iter().filter(|(x, y)| x.is_finite() && y.is_finite() && y.abs() < 1e300);
-    let (x, y) = (Axis::around(finite().map(|p| p.0), 0.02, 6.0), Axis::around(finite().map(|p| p.1), 0.08, 5.0));
+    let shown = || points.iter().filter(|p| drawable(p));
+    let (x, y) = (Axis::around(shown().map(|p| p.0), 0.02, 6.0), Axis::around(shown().map(|p| p.1), 0.08, 5.0));
     let left = 10.0 + LETTER * f64::from(y.longest_label());
     let at_x = |v: f64| left + x.share(v) * (WIDTH - RIGHT - left);
     let at_y = |v: f64| HEIGHT - BOTTOM - y.share(v) * (HEIGHT - BOTTOM - TOP);
@@ -48,9 +48,7 @@ pub(super) fn curve(name: &str, x_label: &str, points: &[(f64, f64)]) -> String 
         label(&mut svg, (at_x(tick), HEIGHT - BOTTOM + 14.0), "middle", &x.label(tick));
     }
     label(&mut svg, ((left + WIDTH - RIGHT) / 2.0, HEIGHT - 3.0), "middle", x_label);
-    for run in
-        points.split(|p| !(p.0.is_finite() && p.1.is_finite() && p.1.abs() < 1e300)).filter(|run| !run.is_empty())
-    {
+    for run in points.split(|p| !drawable(p)).filter(|run| !run.is_empty()) {
         let path: Vec<String> = run.iter().map(|p| format!("{:.1},{:.1}", at_x(p.0), at_y(p.1))).collect();
         let _ = write!(svg, r#"<polyline class="curve" points="{}"/>"#, path.join(" "));
         for p in run.iter().filter(|_| points.len() <= 40) {

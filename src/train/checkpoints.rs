@@ -4,7 +4,7 @@
 //! are those removed that came before the last one. So there is a whole one at every moment, and if the newest is damaged
 //! later, there is one before it. What a checkpoint holds is [`Run`](super::Run)'s matter, how it is written [`crate::io`]'s.
 
-use crate::io::{Checkpoint, Unusable, create_folder, is_leftover, remove, rename};
+use crate::io::{Checkpoint, Unusable, create_folder, is_leftover, read, remove, rename};
 use crate::{Error, Result, Saved};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -106,8 +106,8 @@ impl Checkpoints {
         (self.begun, self.written, self.identity) = (true, Instant::now(), identity);
         let (mut found, mut damaged) = (steps(&self.folder)?, vec![]);
         while let Some((step, path)) = found.pop() {
-            let read = fs::read(&path).map_err(|e| Unusable::Damaged(Error::io(&path, e)));
-            match read.and_then(|bytes| Checkpoint::examine(&bytes, &path)) {
+            let bytes = read(&path).map_err(Unusable::Damaged);
+            match bytes.and_then(|bytes| Checkpoint::examine(&bytes, &path)) {
                 Ok(checkpoint) if checkpoint.state.word_array("step").ok() != Some([step]) => {
                     damaged.push((path.clone(), Error::format(&path, "its name is not that of its update")));
                 }
@@ -143,12 +143,12 @@ impl Checkpoints {
         let what = format!("to go on from {}, the setting `{name}`", path.display());
         Err(Error::value(what, told(theirs.get(name)), told(ours(name))))
     }
-    /// A run with this identity begins: puts away what others left, in a folder of its own beside the new ones.
-    pub(super) fn begin(&mut self, identity: BTreeMap<String, String>) -> Result<()> {
+    /// A run with this identity begins, unless it has: puts away what others left, in a folder of its own beside the new ones.
+    pub(super) fn begin(&mut self, identity: impl FnOnce() -> BTreeMap<String, String>) -> Result<()> {
         if self.begun {
             return Ok(());
         }
-        (self.begun, self.written, self.identity) = (true, Instant::now(), identity);
+        (self.begun, self.written, self.identity) = (true, Instant::now(), identity());
         // Whole ones, and those that were found damaged.
         let ours = |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("step-"));
         let mut found: Vec<PathBuf> = names(&self.folder)?.into_iter().filter(ours).collect();
@@ -385,12 +385,12 @@ mod tests {
         process(dir.path(), "2", 5).unwrap();
         let mut new = Checkpoints::open(dir.path(), BTreeMap::new()).unwrap();
         assert!(matches!(Checkpoints::open(dir.path(), BTreeMap::new()), Err(Error::Busy { .. })));
-        new.begin(BTreeMap::new()).unwrap();
+        new.begin(BTreeMap::new).unwrap();
         assert!(kept(dir.path()).is_empty());
         assert_eq!(names(&new.folder().join("earlier-1")).unwrap().len(), 2);
         drop(new);
         assert_eq!(process(dir.path(), "2", 5).unwrap().0, Resumed::Afresh);
-        Checkpoints::open(dir.path(), BTreeMap::new()).unwrap().begin(BTreeMap::new()).unwrap();
+        Checkpoints::open(dir.path(), BTreeMap::new()).unwrap().begin(BTreeMap::new).unwrap();
         assert_eq!(names(&dir.path().join(FOLDER).join("earlier-2")).unwrap().len(), 2, "none replaces another");
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();

@@ -100,7 +100,7 @@ impl Fit {
     pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
         self.check(run, data)?;
         if let Some(checkpoints) = &mut run.checkpoints {
-            checkpoints.begin(self.identity(&*run.model, data))?;
+            checkpoints.begin(|| self.identity(&*run.model, data))?;
         }
         let ended = self.updates(run, data).map_err(|error| match (error, &run.checkpoints) {
             (Error::NonFinite { step, slot, .. }, Some(kept)) => {

@@ -4,7 +4,7 @@
 //! one without. Nothing is drawn as a picture here; `report` does that.
 
 use super::{Monitor, Progress};
-use crate::io::Checkpoint;
+use crate::io::{Checkpoint, read};
 use crate::params::Role;
 use crate::rng::derive;
 use crate::samplers::BlockGibbs;
@@ -157,7 +157,7 @@ impl Snapshots {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is damaged or of another kind or version.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(&std::fs::read(path).map_err(|e| Error::io(path, e))?, path)
+        Self::parse(&read(path)?, path)
     }
     /// [`Snapshots::read`] from the `bytes` of a file; errors speak of `path`.
     ///

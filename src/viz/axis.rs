@@ -7,7 +7,12 @@ use std::ops::Range;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
 /// Values as large as this are not drawn, so that no sum or difference of two overflows.
-pub(super) const TOO_LARGE: f64 = 1e300;
+const TOO_LARGE: f64 = 1e300;
+
+/// Whether a point can be drawn: one that is not finite, or too large, leaves a gap.
+pub(crate) fn drawable(&(x, y): &(f64, f64)) -> bool {
+    x.abs() < TOO_LARGE && y.abs() < TOO_LARGE
+}
 
 /// A range with a tick at each multiple of `mantissa · 10^exponent`.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ mod grid;
 mod plot;
 mod png;
 
-pub(crate) use axis::Axis;
+pub(crate) use axis::{Axis, drawable};
 pub use grid::{Grid, Shade};
 pub use plot::{Panel, Series, curves};
 pub use png::{png_bytes, save_png};

@@ -11,7 +11,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use super::axis::{Axis, TOO_LARGE};
+use super::axis::{Axis, drawable};
 use crate::{Error, Result};
 
 /// The width and height of a panel in pixels.
@@ -151,10 +151,6 @@ fn legend(area: &Area, series: &[Series]) -> Drawn<u32> {
         left += width + 20;
     }
     Ok(80 + 22 * line)
-}
-
-fn drawable(&(x, y): &(f64, f64)) -> bool {
-    x.abs() < TOO_LARGE && y.abs() < TOO_LARGE
 }
 
 /// The built-in font, `size` pixels high in the picture. (`FontDesc::style` would keep the letters it has.)
