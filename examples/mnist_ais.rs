@@ -85,7 +85,7 @@ fn evaluate(s: &Settings) -> Result<()> {
     check_data(&rbm, &train)?;
     if !s.json {
         let (d, h) = (rbm.n_visible(), rbm.n_hidden());
-        let kinds = (rbm.visible_unit().name(), rbm.hidden_unit().name());
+        let kinds = (rbm.visible()[0].unit.name(), rbm.hidden()[0].unit.name());
         say(format_args!("{d} {} × {h} {} units from {}", kinds.0, kinds.1, s.model.display()));
     }
     let exact = if s.exact { Some(exact_log_partition(&rbm)?) } else { None };

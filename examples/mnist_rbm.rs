@@ -313,7 +313,7 @@ fn draw(rbm: &Rbm, base: &[f32], images: &Images, seed: u64, out: &Path) -> Resu
         chains.advance(&BlockGibbs::new(sweeps - done), rbm);
         done = sweeps;
         // The pixels that a chain starts from; then the means that its pixels are drawn from.
-        let (start, mean) = chains.states.x_and_mean(rbm, Rbm::VISIBLE);
+        let (start, mean) = chains.states.x_and_means(rbm, rbm.visible_blocks());
         let shown = if sweeps == 0 { start.rows(0, d) } else { mean };
         (0..ROWS).for_each(|row| film.column_mut(row * SWEEPS.len() + k).copy_from(&shown.column(row)));
     }

@@ -35,8 +35,8 @@ impl<M: Energy + ?Sized> Energy for Annealed<'_, M> {
     fn blocks(&self) -> &[Block] {
         self.model.blocks()
     }
-    fn theta(&self, block: usize) -> &[f32] {
-        self.model.theta(block)
+    fn theta<'s>(&'s self, block: usize, given: &'s [f32]) -> &'s [f32] {
+        self.model.theta(block, given)
     }
     fn n_given(&self) -> usize {
         self.model.n_given()
@@ -77,7 +77,7 @@ impl<M: Score + ?Sized> Score for Annealed<'_, M> {
             let mut base = vec![0.0; rows.len()];
             for (j, mut column) in out.column_iter_mut().enumerate() {
                 base.iter_mut().zip(&self.base[rows.clone()]).for_each(|(g, b)| *g = -b);
-                block.unit.base_grad_x(self.theta(b), &col(&x, j)[rows.clone()], &mut base);
+                block.unit.base_grad_x(self.theta(b, col(&x, j)), &col(&x, j)[rows.clone()], &mut base);
                 let part = &mut column.as_mut_slice()[rows.clone()];
                 part.iter_mut().zip(&base).for_each(|(g, b)| *g = b + self.beta * (*g - b));
             }
@@ -119,8 +119,8 @@ impl<M: Marginal + ?Sized> Energy for Collapsed<'_, M> {
     fn blocks(&self) -> &[Block] {
         &self.blocks
     }
-    fn theta(&self, block: usize) -> &[f32] {
-        self.model.theta(self.kept[block])
+    fn theta<'s>(&'s self, block: usize, given: &'s [f32]) -> &'s [f32] {
+        self.model.theta(self.kept[block], given)
     }
     fn n_given(&self) -> usize {
         self.model.n_given()
@@ -146,7 +146,7 @@ impl<M: Marginal + ?Sized> Score for Collapsed<'_, M> {
             for (j, mut column) in out.column_iter_mut().enumerate() {
                 let part = &mut column.as_mut_slice()[rows.clone()];
                 part.iter_mut().for_each(|o| *o = -*o);
-                block.unit.base_grad_x(self.theta(k), &col(&x, j)[rows.clone()], part);
+                block.unit.base_grad_x(self.theta(k, col(&x, j)), &col(&x, j)[rows.clone()], part);
             }
         }
     }
@@ -161,15 +161,15 @@ impl<M: Marginal + Learn + ?Sized> Learn for Collapsed<'_, M> {
     }
 }
 
-/// Log-partition of a block at fields `base + beta (φ - base)`, with scratch memory of the length of the field.
+/// Log-partition of a block at fields `base + beta (φ - base)`, given the first rows of the state, with scratch memory of the length of the field.
 pub(crate) fn tempered_log_partition<M: Energy + ?Sized>(
     model: &M,
     block: usize,
     (beta, base): (f32, &[f32]),
-    field: &[f32],
+    (given, field): (&[f32], &[f32]),
     scratch: &mut [f32],
 ) -> f64 {
     let b = &model.blocks()[block];
     linalg::mix(beta, &base[b.rows.clone()], field, scratch);
-    b.unit.log_partition(model.theta(block), scratch)
+    b.unit.log_partition(model.theta(block, given), scratch)
 }

@@ -25,9 +25,9 @@ pub fn base_rate<M: Gibbs + ?Sized>(model: &M, mean: &[f32], smoothing: f32) -> 
     for (b, block) in model.blocks().iter().enumerate().filter(|(_, b)| b.rows.end <= mean.len()) {
         let rows = block.rows.clone();
         let mut smooth = vec![0.0; rows.len()];
-        block.unit.mean(model.theta(b), &base[rows.clone()], &mut smooth);
+        block.unit.mean(model.theta(b, mean), &base[rows.clone()], &mut smooth);
         smooth.iter_mut().zip(&mean[rows.clone()]).for_each(|(s, m)| *s = smoothing * *s + (1.0 - smoothing) * m);
-        block.unit.field_of_mean(model.theta(b), &smooth, &mut base[rows.clone()]);
+        block.unit.field_of_mean(model.theta(b, mean), &smooth, &mut base[rows.clone()]);
     }
     match base.iter().position(|b| !b.is_finite()) {
         Some(i) => Err(Error::value(
@@ -44,7 +44,7 @@ pub fn base_rate_energy<M: Energy + ?Sized>(model: &M, base: &[f32], skip: &[usi
     let kept = model.blocks().iter().enumerate().filter(|(b, _)| !skip.contains(b));
     let one = |(b, k): (usize, &crate::Block)| {
         let rows = k.rows.clone();
-        k.unit.base_energy(model.theta(b), &x[rows.clone()]) - dot(&base[rows.clone()], &x[rows])
+        k.unit.base_energy(model.theta(b, x), &x[rows.clone()]) - dot(&base[rows.clone()], &x[rows])
     };
     kept.map(one).sum()
 }
@@ -52,5 +52,5 @@ pub fn base_rate_energy<M: Energy + ?Sized>(model: &M, base: &[f32], skip: &[usi
 /// `log Z₀ = Σ Γ(base; θ)` over all blocks.
 pub fn base_rate_log_partition<M: Energy + ?Sized>(model: &M, base: &[f32]) -> f64 {
     let blocks = model.blocks().iter().enumerate();
-    blocks.map(|(b, k)| k.unit.log_partition(model.theta(b), &base[k.rows.clone()])).sum()
+    blocks.map(|(b, k)| k.unit.log_partition(model.theta(b, base), &base[k.rows.clone()])).sum()
 }

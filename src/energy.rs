@@ -29,8 +29,9 @@ pub struct Block {
 pub trait Energy: Sync {
     /// Who lives where, in sweep order where [`Gibbs`] applies.
     fn blocks(&self) -> &[Block];
-    /// The units' own parameters, `n_theta` a row of the block.
-    fn theta(&self, _block: usize) -> &[f32] {
+    /// The units' own parameters: learned ones, `n_theta` a row of the block; or what a state brings with it, for the first
+    /// rows of a state, the `given` ones at least, are known here (the length of a document).
+    fn theta<'a>(&'a self, _block: usize, _given: &'a [f32]) -> &'a [f32] {
         &[]
     }
     /// Leading rows that are inputs, `E(y | x)`: never sampled, in no block.

@@ -195,10 +195,20 @@ impl States {
         }
         self.known_mean(&model.blocks()[block])
     }
-    /// The states beside the mean of a block, computed unless known.
-    pub fn x_and_mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> (MatRef<'_>, MatRef<'_>) {
-        self.mean(model, block);
-        (self.x(), self.known_mean(&model.blocks()[block]))
+    /// The states beside the means of some blocks, whose rows follow each other, computed unless known.
+    ///
+    /// # Panics
+    /// If the rows of the blocks do not follow each other.
+    pub fn x_and_means<M: Gibbs + ?Sized>(&mut self, model: &M, blocks: Range<usize>) -> (MatRef<'_>, MatRef<'_>) {
+        let Some(first) = model.blocks().get(blocks.start) else { return (self.x(), self.means.rows(0, 0).into()) };
+        let mut rows = first.rows.start..first.rows.start;
+        for b in blocks {
+            let own = &model.blocks()[b].rows;
+            assert_eq!(own.start, rows.end, "blocks whose rows follow each other");
+            rows.end = own.end;
+            self.mean(model, b);
+        }
+        (self.x(), self.means.rows_range(rows))
     }
     /// Whether every slab knows what is kept of a block, under this version of the model.
     fn all_know(&self, kept: impl Fn(&Known) -> &Vec<Version>, version: Version, block: usize) -> bool {
@@ -280,6 +290,10 @@ impl Slab<'_> {
         }
         view_rows(self.fields, self.rows, rows)
     }
+    /// The field that [`Slab::field`] made last, to be read beside the states.
+    pub(crate) fn known_field<M: Energy + ?Sized>(&self, model: &M, block: usize) -> MatRef<'_> {
+        view_rows(self.fields, self.rows, model.blocks()[block].rows.clone())
+    }
     /// `E[x_block | rest]`, computed unless known.
     pub fn mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
         let (version, Block { rows, unit, .. }) = (model.version(), &model.blocks()[block]);
@@ -288,7 +302,8 @@ impl Slab<'_> {
         if self.known.means[block] != version {
             for j in 0..self.columns {
                 let at = j * self.rows;
-                unit.mean(model.theta(block), &self.fields[at..][rows.clone()], &mut self.means[at..][rows.clone()]);
+                let theta = model.theta(block, &self.x[at..][..self.rows]);
+                unit.mean(theta, &self.fields[at..][rows.clone()], &mut self.means[at..][rows.clone()]);
             }
             self.known.means[block] = version;
         }
@@ -303,11 +318,12 @@ impl Slab<'_> {
         self.field(model, block);
         for j in 0..self.columns {
             let at = j * self.rows;
+            let (before, x) = self.x[at..at + b.rows.end].split_at_mut(b.rows.start);
             let column = Column {
                 j,
-                theta: model.theta(block),
+                theta: model.theta(block, before),
                 field: &self.fields[at..][b.rows.clone()],
-                x: &mut self.x[at..][b.rows.clone()],
+                x,
                 frozen: self.frozen.map(|m| &m[at..][b.rows.clone()]),
             };
             response.apply(b, column, &mut self.known.scratch);
@@ -333,11 +349,12 @@ impl Slab<'_> {
         self.forget();
         for j in 0..self.columns {
             let at = j * self.rows;
+            let (before, x) = self.x[at..at + b.rows.end].split_at_mut(b.rows.start);
             let column = Column {
                 j,
-                theta: model.theta(block),
+                theta: model.theta(block, before),
                 field: col(&field, j),
-                x: &mut self.x[at..][b.rows.clone()],
+                x,
                 frozen: self.frozen.map(|m| &m[at..][b.rows.clone()]),
             };
             response.apply(b, column, &mut self.known.scratch);

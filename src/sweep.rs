@@ -130,7 +130,7 @@ pub fn energy_without<M: Marginal + ?Sized>(model: &M, summed: &[usize], x: MatR
         let mut field = Mat::zeros(rows.len(), x.ncols());
         model.field(rows.clone(), x, field.as_view_mut());
         for (j, o) in out.iter_mut().enumerate() {
-            *o -= unit.log_partition(model.theta(b), col(&field.as_view(), j));
+            *o -= unit.log_partition(model.theta(b, col(&x, j)), col(&field.as_view(), j));
         }
     }
 }

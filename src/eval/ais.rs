@@ -174,9 +174,11 @@ impl<M: Marginal + ?Sized> Annealing<'_, M> {
         }
         for &b in self.summed {
             let scratch = &mut scratch[..model.blocks()[b].rows.len()];
-            let field = slab.field(model, b);
+            slab.field(model, b);
+            let (x, field) = (slab.x(), slab.known_field(model, b));
             for (j, g) in gains.iter_mut().enumerate() {
-                let mut gamma = |beta| tempered_log_partition(model, b, (beta, base), col(&field, j), scratch);
+                let at = (col(&x, j), col(&field, j));
+                let mut gamma = |beta| tempered_log_partition(model, b, (beta, base), at, scratch);
                 *g += gamma(after) - gamma(before);
             }
         }

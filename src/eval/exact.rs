@@ -89,7 +89,7 @@ fn precisions<M: Gibbs + ?Sized>(model: &M) -> Option<Vec<f64>> {
         let unit = &*block.unit as &dyn Any;
         if unit.is::<LogPrecision>() {
             let rows = precisions[block.rows.clone()].iter_mut();
-            rows.zip(model.theta(b)).for_each(|(a, &lambda)| *a = f64::from(lambda).exp());
+            rows.zip(model.theta(b, &[])).for_each(|(a, &lambda)| *a = f64::from(lambda).exp());
         } else if !unit.is::<Gaussian>() {
             return None;
         }

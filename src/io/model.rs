@@ -1,13 +1,14 @@
 //! Model files: an RBM as safetensors, readable wherever safetensors are.
 //!
 //! Tensors `weights` (hidden × visible, row-major), `visible_bias`, `hidden_bias`, and `visible_theta`, `hidden_theta` if
-//! the units have parameters of their own; unit kinds with their numbers (`softmax(10)`), version and settings are metadata.
+//! the units have parameters of their own; unit kinds with their numbers (`softmax(10)`), version and settings are metadata. A layer
+//! of several ranges names them with their rows: `784 bernoulli, 10 softmax(10)`.
 //! A file without metadata is an RBM of Bernoulli units. From Python: `safetensors.numpy.load_file(path)["weights"]`.
 
 use super::{Tensor, TensorFile, Values, read};
-use crate::models::Rbm;
+use crate::models::{Kind, Rbm};
 use crate::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
-use crate::{Error, Learn, Mat, Result, Train, Unit};
+use crate::{Block, Energy, Error, Learn, Mat, Result, Train, Unit};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,15 +27,15 @@ const HIDDEN: &str = "hidden_unit";
 /// [`Error::Io`] if the file cannot be written, [`Error::Value`] if a parameter is not finite or a unit kind is none that
 /// model files know.
 pub fn save_rbm(rbm: &Rbm, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
-    for unit in [rbm.visible_unit(), rbm.hidden_unit()] {
+    for Block { unit, .. } in rbm.blocks() {
         kind(&label(&**unit)).map_err(|known| Error::value("the unit kind of a model file", known, unit.name()))?;
     }
     let mut file = TensorFile { metadata: notes.clone(), ..TensorFile::default() };
     let own = [
         (FORMAT, MODEL_FORMAT.to_string()),
         (KIND, "rbm".to_string()),
-        (VISIBLE, label(&**rbm.visible_unit())),
-        (HIDDEN, label(&**rbm.hidden_unit())),
+        (VISIBLE, layer(rbm.visible())),
+        (HIDDEN, layer(rbm.hidden())),
     ];
     file.metadata.extend(own.map(|(k, v)| (k.to_string(), v)));
     for (k, slot) in rbm.params().slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
@@ -69,7 +70,6 @@ pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, Str
     if let Some(kind) = note(KIND).filter(|k| *k != "rbm") {
         return Err(Error::format(path, format!("this is the file of a model of kind `{kind}`, not of an `rbm`")));
     }
-    let unit = |key| unit_of(note(key), key, path);
     let weights = file.tensor("weights").map_err(|e| Error::format(path, e.to_string()))?;
     let [h, d] = weights.shape[..] else {
         return Err(Error::format(
@@ -81,14 +81,8 @@ pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, Str
     for (name, n) in [("visible_bias", d), ("hidden_bias", h)] {
         file.floats(name, &[n]).map_err(|e| Error::format(path, e.to_string()))?;
     }
-    let (visible, hidden) = (unit(VISIBLE)?, unit(HIDDEN)?);
-    for (rows, unit) in [(d, &visible), (h, &hidden)] {
-        if !rows.is_multiple_of(unit.width()) {
-            let what = format!("{} units have {} rows each, which do not divide {rows}", label(&**unit), unit.width());
-            return Err(Error::format(path, what));
-        }
-    }
-    let mut rbm = Rbm::with_units((d, visible), (h, hidden));
+    let (visible, hidden) = (kinds(note(VISIBLE), VISIBLE, d, path)?, kinds(note(HIDDEN), HIDDEN, h, path)?);
+    let mut rbm = Rbm::with_layers(&visible, &hidden);
     let mut read = Ok(());
     rbm.update(&mut |params| read = fill(params, &file, path));
     read.map(|()| (rbm, file.metadata))
@@ -104,9 +98,35 @@ fn fill(params: &mut crate::Params, file: &TensorFile, path: &Path) -> Result<()
     Ok(())
 }
 
-fn unit_of(name: Option<&str>, key: &str, path: &Path) -> Result<Arc<dyn Unit>> {
-    kind(name.unwrap_or(Bernoulli.name()))
-        .map_err(|known| Error::format(path, format!("`{key}` is `{}`; it must be {known}", name.unwrap_or_default())))
+/// The unit kinds of a layer: their name, or the names of ranges with their rows.
+fn layer(blocks: &[Block]) -> String {
+    let range = |b: &Block| format!("{} {}", b.rows.len(), label(&*b.unit));
+    match blocks {
+        [one] => label(&*one.unit),
+        several => several.iter().map(range).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The ranges of units that `layer` told, of so many rows in all.
+fn kinds(note: Option<&str>, key: &str, rows: usize, path: &Path) -> Result<Vec<Kind>> {
+    let note = note.unwrap_or(Bernoulli.name());
+    let wrong = |what: String| Error::format(path, format!("`{key}` is `{note}`: {what}"));
+    let range = |text: &str| -> Result<Kind> {
+        let (rows, name) = match text.split_once(' ') {
+            Some((rows, name)) => (rows.parse().map_err(|_| wrong(format!("`{rows}` is no number of rows")))?, name),
+            None => (rows, text),
+        };
+        let unit = kind(name).map_err(|known| wrong(format!("it must be {known}")))?;
+        if !rows.is_multiple_of(unit.width()) {
+            return Err(wrong(format!("units of {} rows each, which do not divide {rows}", unit.width())));
+        }
+        Ok((rows, unit))
+    };
+    let ranges: Vec<Kind> = note.split(", ").map(range).collect::<Result<_>>()?;
+    match ranges.iter().try_fold(0usize, |sum, (n, _)| sum.checked_add(*n)) {
+        Some(n) if n == rows => Ok(ranges),
+        _ => Err(wrong(format!("its ranges must have {rows} rows in all"))),
+    }
 }
 
 /// The unit kind of a name, `softmax(10)` say, or the names there are: the only place where kinds are found by name.

@@ -73,7 +73,6 @@ fn differences<M: Gibbs + ?Sized>(
     let block = &model.blocks()[b];
     let (w, at) = (block.unit.width(), row - block.rows.start);
     let n_theta = block.unit.n_theta();
-    let theta = &model.theta(b)[at * n_theta..(at + w) * n_theta];
     let mut changed = x.clone();
     for j in 0..x.ncols() {
         let value = other(&*block.unit, x.column(j).rows(row, w).clone_owned().as_slice(), rng);
@@ -84,6 +83,8 @@ fn differences<M: Gibbs + ?Sized>(
     for j in 0..x.ncols() {
         let [from, to] = [x, &changed].map(|x| x.column(j).rows(row, w).clone_owned());
         let step = (&to - &from).map(|d| d as f64);
+        let theta = model.theta(b, x.column(j).data.into_slice());
+        let theta = if n_theta == 0 { theta } else { &theta[at * n_theta..(at + w) * n_theta] };
         let own = block.unit.base_energy(theta, to.as_slice()) - block.unit.base_energy(theta, from.as_slice());
         let expected = own - (after[j] - before[j]);
         let got: f64 = (0..w).map(|k| field[(at + k, j)] as f64 * step[k]).sum();

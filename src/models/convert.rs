@@ -1,8 +1,9 @@
 //! The same distribution with other values: bits as spins, spins as bits.
 
-use super::Rbm;
+use super::{Kind, Rbm};
 use crate::units::{Bernoulli, Spin, label};
-use crate::{Error, Learn, Result, Train, Unit};
+use crate::{Block, Error, Learn, Result, Train, Unit};
+use nalgebra::DVector;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -27,40 +28,57 @@ fn map(old: &dyn Unit, new: &dyn Unit) -> Option<Map> {
     }
 }
 
+/// The kinds of a layer after its ranges of bits and spins have become `new`, and the map of every row.
+fn layer(blocks: &[Block], new: Arc<dyn Unit>) -> Result<(Vec<Kind>, Vec<Map>)> {
+    let (mut kinds, mut maps) = (vec![], vec![]);
+    for Block { rows, unit, .. } in blocks {
+        let (unit, map) = match map(&**unit, &*new) {
+            Some(map) => (new.clone(), map),
+            None if blocks.len() > 1 => (unit.clone(), Map { scale: 1.0, shift: 0.0 }),
+            None => {
+                let expected = format!("{} units, or bits for spins, or spins for bits", label(&**unit));
+                return Err(Error::value("the kind to convert to", expected, label(&*new)));
+            }
+        };
+        kinds.push((rows.len(), unit));
+        maps.extend(std::iter::repeat_n(map, rows.len()));
+    }
+    Ok((kinds, maps))
+}
+
 impl Rbm {
-    /// The machine with the same distribution over units of these kinds: what was a bit is a spin, or the other way round; a side
-    /// may stay as it is.
+    /// The machine with the same distribution over units of these kinds: what was a bit is a spin, or the other way round; a layer
+    /// may stay as it is. In a layer of several ranges, those that are neither bits nor spins stay.
     ///
-    /// With `v = α v' + β`, `h = γ h' + δ`: `W' = αγ W`, `b' = α (b + δ Wᵀ1)`, `c' = γ (c + β W1)`; energies differ by a constant,
+    /// With `v = α v' + β`, `h = γ h' + δ`: `W' = αγ W`, `b' = α (b + Wᵀδ)`, `c' = γ (c + Wβ)`; energies differ by a constant,
     /// and so does `log Z`.
     ///
     /// # Errors
-    /// [`Error::Value`] if a side would change otherwise than between [`Bernoulli`] and [`Spin`].
+    /// [`Error::Value`] if a layer would change otherwise than between [`Bernoulli`] and [`Spin`].
     ///
     /// ```
     /// use harmonium::{models::Rbm, units::{Bernoulli, Spin}};
     /// let rbm = Rbm::new((4, Bernoulli), (3, Bernoulli));
-    /// assert_eq!(rbm.converted(Spin, Bernoulli)?.visible_unit().name(), "spin");
+    /// assert_eq!(rbm.converted(Spin, Bernoulli)?.visible()[0].unit.name(), "spin");
     /// # Ok::<(), harmonium::Error>(())
     /// ```
     pub fn converted(&self, visible: impl Unit, hidden: impl Unit) -> Result<Self> {
-        let to = |old: &dyn Unit, new: &dyn Unit| {
-            let expected = format!("{} units, or bits for spins, or spins for bits", label(old));
-            map(old, new).ok_or_else(|| Error::value("the kind to convert to", expected, label(new)))
-        };
-        let (v, h) = (to(&**self.visible_unit(), &visible)?, to(&**self.hidden_unit(), &hidden)?);
-        let mut new = Self::with_units((self.n_visible(), Arc::new(visible)), (self.n_hidden(), Arc::new(hidden)));
-        let w = self.weights();
-        let sum = |weights: &mut dyn Iterator<Item = &f32>| weights.map(|&w| f64::from(w)).sum::<f64>();
+        let (visible, v) = layer(self.visible(), Arc::new(visible))?;
+        let (hidden, h) = layer(self.hidden(), Arc::new(hidden))?;
+        let mut new = Self::with_layers(&visible, &hidden);
+        let w = self.weights().map(f64::from);
+        let shifts = |maps: &[Map]| DVector::from_iterator(maps.len(), maps.iter().map(|m| m.shift));
+        let (of_visible, of_hidden) = (w.tr_mul(&shifts(&h)), &w * shifts(&v));
         new.update(&mut |p| {
             // Units with parameters of their own stay, and keep them.
             p.as_mut_slice().copy_from_slice(self.params().as_slice());
-            p.mat_mut(0).apply(|w| *w = (f64::from(*w) * v.scale * h.scale) as f32);
-            for (i, b) in p.slice_mut(1).iter_mut().enumerate() {
-                *b = (v.scale * (f64::from(*b) + h.shift * sum(&mut w.column(i).iter()))) as f32;
+            for (i, mut column) in p.mat_mut(0).column_iter_mut().enumerate() {
+                let scaled = |(w, h): (&mut f32, &Map)| *w = (f64::from(*w) * v[i].scale * h.scale) as f32;
+                column.iter_mut().zip(&h).for_each(scaled);
             }
-            for (j, c) in p.slice_mut(2).iter_mut().enumerate() {
-                *c = (h.scale * (f64::from(*c) + v.shift * sum(&mut w.row(j).iter()))) as f32;
+            for (slot, maps, shift) in [(1, &v, &of_visible), (2, &h, &of_hidden)] {
+                let biases = p.slice_mut(slot).iter_mut().zip(maps).zip(shift.iter());
+                biases.for_each(|((b, map), shift)| *b = (map.scale * (f64::from(*b) + shift)) as f32);
             }
         });
         Ok(new)

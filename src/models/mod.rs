@@ -2,7 +2,7 @@
 
 mod convert;
 mod rbm;
-pub use rbm::Rbm;
+pub use rbm::{Kind, Rbm};
 
 use crate::linalg::col;
 use crate::{Block, MatRef};

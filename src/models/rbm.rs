@@ -1,4 +1,5 @@
-//! The restricted Boltzmann machine: two layers of units of any kinds, coupled to each other and not within.
+//! The restricted Boltzmann machine: two layers of units of any kinds, coupled to each other and not within. A layer may be made
+//! of ranges of different kinds, pixels beside a label beside real values, each of which is a block of its own.
 //!
 //! ## References
 //! - Smolensky, "Information processing in dynamical systems: foundations of harmony theory", 1986.
@@ -21,7 +22,11 @@ use std::sync::Arc;
 const W: usize = 0; // hidden × visible, column-major: the weights of a visible unit are contiguous
 const B: usize = 1;
 const C: usize = 2;
-const THETA: [usize; 2] = [3, 4]; // by block
+const HIDDEN_THETA: usize = 3;
+const VISIBLE_THETA: usize = 4;
+
+/// So many rows of units of one kind: ten one-of-five units are fifty.
+pub type Kind = (usize, Arc<dyn Unit>);
 
 /// `E(v, h) = U(v) + U(h) - bᵀv - cᵀh - hᵀWv`; a state is the visible rows, then the hidden rows.
 ///
@@ -38,13 +43,16 @@ const THETA: [usize; 2] = [3, 4]; // by block
 pub struct Rbm {
     params: Params,
     working: Working, // copies of W
-    blocks: [Block; 2],
+    blocks: Vec<Block>,
+    thetas: Vec<Range<usize>>, // of every block, in the slot of its layer
+    n_hidden_blocks: usize,
 }
 
 impl Rbm {
-    /// The block of hidden units; first, because a sweep goes v → h → v.
+    /// The first block of hidden units, and the only one if they are of one kind. They come first, because a sweep goes
+    /// v → h → v.
     pub const HIDDEN: usize = 0;
-    /// The block of visible units.
+    /// The first block of visible units of a machine whose hidden units are of one kind; see [`Rbm::visible_blocks`].
     pub const VISIBLE: usize = 1;
     /// Standard deviation of the initial weights (Hinton 2010, section 8).
     pub const INITIAL_DEVIATION: f32 = 0.01;
@@ -53,25 +61,48 @@ impl Rbm {
     pub fn new((d, visible): (usize, impl Unit), (h, hidden): (usize, impl Unit)) -> Self {
         Self::with_units((d, Arc::new(visible)), (h, Arc::new(hidden)))
     }
-    /// [`Rbm::new`] with kinds that are known at run time. Numbers are of rows: ten one-of-five units are fifty.
+    /// [`Rbm::new`] with kinds that are known at run time.
     ///
     /// # Panics
     /// If rows are not those of whole units.
-    pub fn with_units((d, visible): (usize, Arc<dyn Unit>), (h, hidden): (usize, Arc<dyn Unit>)) -> Self {
-        let whole = |rows: usize, unit: &dyn Unit| unit.width() > 0 && rows.is_multiple_of(unit.width());
-        assert!(
-            whole(d, &*visible) && whole(h, &*hidden),
-            "rows of whole units: {d} of {visible:?}, {h} of {hidden:?}"
-        );
+    pub fn with_units(visible: Kind, hidden: Kind) -> Self {
+        Self::with_layers(&[visible], &[hidden])
+    }
+    /// Layers made of ranges of different units, all parameters zero.
+    ///
+    /// ```
+    /// use harmonium::{models::Rbm, units::{Bernoulli, Gaussian, Softmax}};
+    /// use std::sync::Arc;
+    /// let pixels = (784, Arc::new(Bernoulli) as _);
+    /// let (label, age) = ((10, Arc::new(Softmax { q: 10 }) as _), (1, Arc::new(Gaussian) as _));
+    /// let rbm = Rbm::with_layers(&[pixels, label, age], &[(500, Arc::new(Bernoulli))]);
+    /// assert_eq!((rbm.n_visible(), rbm.visible().len(), rbm.visible()[1].rows.clone()), (795, 3, 784..794));
+    /// ```
+    ///
+    /// # Panics
+    /// If rows are not those of whole units, or a layer has no range.
+    pub fn with_layers(visible: &[Kind], hidden: &[Kind]) -> Self {
+        assert!(!visible.is_empty() && !hidden.is_empty(), "a layer has at least one range of units");
+        let rows = |layer: &[Kind]| layer.iter().map(|(rows, _)| rows).sum::<usize>();
+        let (d, h) = (rows(visible), rows(hidden));
+        let (mut blocks, mut thetas, mut n_theta) = (vec![], vec![], [0, 0]);
+        for (group, (layer, mut at)) in [(hidden, d), (visible, 0)].into_iter().enumerate() {
+            for (rows, unit) in layer {
+                let whole = unit.width() > 0 && rows.is_multiple_of(unit.width());
+                assert!(whole, "rows of whole units: {rows} of {unit:?}");
+                blocks.push(Block { rows: at..at + rows, unit: unit.clone(), group });
+                thetas.push(n_theta[group]..n_theta[group] + rows * unit.n_theta());
+                (at, n_theta[group]) = (at + rows, n_theta[group] + rows * unit.n_theta());
+            }
+        }
         let params = Params::zeros(&[
             ("weights", Role::Coupling { rows: C, columns: B }, h, d),
             ("visible_bias", Role::Bias, d, 1),
             ("hidden_bias", Role::Bias, h, 1),
-            ("hidden_theta", Role::Unit, h * hidden.n_theta(), 1),
-            ("visible_theta", Role::Unit, d * visible.n_theta(), 1),
+            ("hidden_theta", Role::Unit, n_theta[0], 1),
+            ("visible_theta", Role::Unit, n_theta[1], 1),
         ]);
-        let blocks = [Block { rows: d..d + h, unit: hidden, group: 0 }, Block { rows: 0..d, unit: visible, group: 1 }];
-        Self { params, working: Working::zeros(h, d), blocks }
+        Self { params, working: Working::zeros(h, d), blocks, thetas, n_hidden_blocks: hidden.len() }
     }
     /// Starts as Hinton's guide asks: small normal weights, hidden biases 0, visible biases such that the visible units
     /// have their means over the data (`log p / (1 - p)` for Bernoulli units).
@@ -99,21 +130,29 @@ impl Rbm {
         });
         Ok(())
     }
-    /// Number of visible units.
+    /// Number of visible rows.
     pub fn n_visible(&self) -> usize {
-        self.blocks[Self::VISIBLE].rows.len()
+        self.weights().ncols()
     }
-    /// Number of hidden units.
+    /// Number of hidden rows.
     pub fn n_hidden(&self) -> usize {
-        self.blocks[Self::HIDDEN].rows.len()
+        self.weights().nrows()
     }
-    /// The kind of the visible units.
-    pub fn visible_unit(&self) -> &Arc<dyn Unit> {
-        &self.blocks[Self::VISIBLE].unit
+    /// Where the blocks of hidden units stand among all blocks.
+    pub fn hidden_blocks(&self) -> Range<usize> {
+        0..self.n_hidden_blocks
     }
-    /// The kind of the hidden units.
-    pub fn hidden_unit(&self) -> &Arc<dyn Unit> {
-        &self.blocks[Self::HIDDEN].unit
+    /// Where the blocks of visible units stand among all blocks.
+    pub fn visible_blocks(&self) -> Range<usize> {
+        self.n_hidden_blocks..self.blocks.len()
+    }
+    /// The ranges of visible units.
+    pub fn visible(&self) -> &[Block] {
+        &self.blocks[self.visible_blocks()]
+    }
+    /// The ranges of hidden units.
+    pub fn hidden(&self) -> &[Block] {
+        &self.blocks[self.hidden_blocks()]
     }
     /// `W`, hidden × visible.
     pub fn weights(&self) -> MatRef<'_> {
@@ -135,32 +174,36 @@ impl Rbm {
         if v.nrows() != self.n_visible() {
             return Err(Error::shape("rows of samples", self.n_visible(), v.nrows()));
         }
-        energies_without(self, &[Self::HIDDEN], v)
+        energies_without(self, &self.hidden_blocks().collect::<Vec<_>>(), v)
     }
     /// `F(h) = -log Σ_v exp(-E(v, h))` of hidden × samples, in nats; the sum is an integral where the visible units are real.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not one row a hidden unit.
     pub fn hidden_free_energy(&self, h: MatRef<'_>) -> Result<Vec<f64>> {
-        energies_without(self, &[Self::VISIBLE], self.around(Self::HIDDEN, h)?.as_view())
+        let summed: Vec<usize> = self.visible_blocks().collect();
+        energies_without(self, &summed, self.around(self.hidden_rows(), h)?.as_view())
     }
     /// `E[h | v]` of visible × samples.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not one row a visible unit.
     pub fn hidden_mean(&self, v: MatRef<'_>) -> Result<Mat> {
-        Ok(States::new(self.around(Self::VISIBLE, v)?).mean(self, Self::HIDDEN).clone_owned())
+        Ok(States::new(self.around(0..self.n_visible(), v)?).x_and_means(self, self.hidden_blocks()).1.clone_owned())
     }
     /// `E[v | h]` of hidden × samples.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not one row a hidden unit.
     pub fn visible_mean(&self, h: MatRef<'_>) -> Result<Mat> {
-        Ok(States::new(self.around(Self::HIDDEN, h)?).mean(self, Self::VISIBLE).clone_owned())
+        Ok(States::new(self.around(self.hidden_rows(), h)?).x_and_means(self, self.visible_blocks()).1.clone_owned())
     }
-    /// States with these values of one block, the other at zero.
-    fn around(&self, block: usize, values: MatRef<'_>) -> Result<Mat> {
-        let rows = self.blocks[block].rows.clone();
+    /// Where hidden units are in a state.
+    fn hidden_rows(&self) -> Range<usize> {
+        self.n_visible()..self.n_visible() + self.n_hidden()
+    }
+    /// States with these values of one layer, the other at zero.
+    fn around(&self, rows: Range<usize>, values: MatRef<'_>) -> Result<Mat> {
         if values.nrows() != rows.len() {
             return Err(Error::shape("rows of samples", rows.len(), values.nrows()));
         }
@@ -168,12 +211,27 @@ impl Rbm {
         x.rows_range_mut(rows).copy_from(&values);
         Ok(x)
     }
+    /// States with the rows of some blocks at zero, which `x` may lack where they come last.
+    fn without(&self, blocks: &[usize], x: MatRef<'_>) -> Mat {
+        let mut all = Mat::zeros(self.n_rows(), x.ncols());
+        all.rows_mut(0, x.nrows()).copy_from(&x);
+        blocks.iter().for_each(|&b| all.rows_range_mut(self.blocks[b].rows.clone()).fill(0.0));
+        all
+    }
+    /// Biases of all rows of the block.
+    fn bias(&self, block: usize) -> &[f32] {
+        let (rows, d) = (&self.blocks[block].rows, self.n_visible());
+        if block < self.n_hidden_blocks {
+            &self.hidden_bias()[rows.start - d..rows.end - d]
+        } else {
+            &self.visible_bias()[rows.clone()]
+        }
+    }
     /// `U(x_b) - biasᵀx_b`
     fn alone(&self, block: usize, x: &[f32]) -> f64 {
         let b = &self.blocks[block];
         let x = &x[b.rows.clone()];
-        let bias = if block == Self::HIDDEN { self.hidden_bias() } else { self.visible_bias() };
-        b.unit.base_energy(self.theta(block), x) - dot(x, bias)
+        b.unit.base_energy(self.theta(block, &[]), x) - dot(x, self.bias(block))
     }
     /// The part of the gradient that is linear in the states: `-Σ wₙ hvᵀ`, `-Σ wₙ v`, `-Σ wₙ h`.
     fn grad_linear(v: MatRef<'_>, h: MatRef<'_>, weights: &[f32], grad: &mut Params) {
@@ -184,14 +242,19 @@ impl Rbm {
         let [b, c] = grad.pair_mut(B, C);
         rayon::join(|| add_columns(b, -1.0, v, weights), || add_columns(c, -1.0, h, weights));
     }
+    /// The gradient of the units' own parameters, those of visible units at their values.
+    fn grad_visible_units(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+        for b in self.visible_blocks() {
+            let slot = &mut grad.slice_mut(VISIBLE_THETA)[self.thetas[b].clone()];
+            grad_theta(&self.blocks[b], self.theta(b, &[]), x, weights, slot);
+        }
+    }
     /// The expected gradient of the units' own parameters.
     fn grad_units(&self, states: &mut States, weights: &[f32], grad: &mut Params) {
-        let (hidden, visible) = (Self::HIDDEN, Self::VISIBLE);
-        let slot = grad.slice_mut(THETA[visible]);
-        grad_theta(&self.blocks[visible], self.theta(visible), states.x(), weights, slot);
-        if self.hidden_unit().n_theta() > 0 {
-            let (field, slot) = (states.field(self, hidden), grad.slice_mut(THETA[hidden]));
-            grad_theta_expected(&self.blocks[hidden], self.theta(hidden), field, weights, slot);
+        self.grad_visible_units(states.x(), weights, grad);
+        for b in self.hidden_blocks().filter(|&b| self.blocks[b].unit.n_theta() > 0) {
+            let slot = &mut grad.slice_mut(HIDDEN_THETA)[self.thetas[b].clone()];
+            grad_theta_expected(&self.blocks[b], self.theta(b, &[]), states.field(self, b), weights, slot);
         }
     }
 }
@@ -200,8 +263,9 @@ impl Energy for Rbm {
     fn blocks(&self) -> &[Block] {
         &self.blocks
     }
-    fn theta(&self, block: usize) -> &[f32] {
-        self.params.slice(THETA[block])
+    fn theta<'a>(&'a self, block: usize, _: &'a [f32]) -> &'a [f32] {
+        let slot = if block < self.n_hidden_blocks { HIDDEN_THETA } else { VISIBLE_THETA };
+        &self.params.slice(slot)[self.thetas[block].clone()]
     }
     fn version(&self) -> Version {
         self.params.version()
@@ -233,9 +297,12 @@ impl Marginal for Rbm {
     fn energy_at_zero(&self, summed: &[usize], x: MatRef<'_>, out: &mut [f64]) {
         let kept = |b: usize| !summed.contains(&b);
         for (j, o) in out.iter_mut().enumerate() {
-            *o = (0..2).filter(|&b| kept(b)).map(|b| self.alone(b, col(&x, j))).sum();
+            *o = (0..self.blocks.len()).filter(|&b| kept(b)).map(|b| self.alone(b, col(&x, j))).sum();
         }
-        if kept(Self::HIDDEN) && kept(Self::VISIBLE) {
+        let layer = |mut blocks: Range<usize>| blocks.any(kept);
+        if layer(self.hidden_blocks()) && layer(self.visible_blocks()) {
+            let partial = (!summed.is_empty()).then(|| self.without(summed, x));
+            let x = partial.as_ref().map_or(x, |x| x.as_view());
             let d = self.n_visible();
             let mut wv = Mat::zeros(self.n_hidden(), x.ncols());
             self.working.plain().add_to(0..self.n_hidden(), x.rows(0, d), wv.as_view_mut());
@@ -254,16 +321,18 @@ impl Learn for Rbm {
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         let d = self.n_visible();
         Self::grad_linear(x.rows(0, d), x.rows(d, self.n_hidden()), weights, grad);
-        for (b, slot) in THETA.into_iter().enumerate() {
-            grad_theta(&self.blocks[b], self.theta(b), x, weights, grad.slice_mut(slot));
+        self.grad_visible_units(x, weights, grad);
+        for b in self.hidden_blocks() {
+            let slot = &mut grad.slice_mut(HIDDEN_THETA)[self.thetas[b].clone()];
+            grad_theta(&self.blocks[b], self.theta(b, &[]), x, weights, slot);
         }
     }
     fn infer(&self, states: &mut States) {
-        states.mean(self, Self::HIDDEN);
+        states.x_and_means(self, self.hidden_blocks());
     }
     /// Exact in both phases, which are the same: hidden units are independent given the visible ones.
     fn grad_expected(&self, states: &mut States, _: Phase, weights: &[f32], grad: &mut Params) {
-        let (x, mean) = states.x_and_mean(self, Self::HIDDEN);
+        let (x, mean) = states.x_and_means(self, self.hidden_blocks());
         Self::grad_linear(x.rows(0, self.n_visible()), mean, weights, grad);
         self.grad_units(states, weights, grad);
     }
@@ -275,14 +344,14 @@ impl Learn for Rbm {
         grad: &mut Params,
         between: &mut dyn FnMut(&Params),
     ) {
-        for slot in [B, C, THETA[0], THETA[1]] {
+        for slot in [B, C, HIDDEN_THETA, VISIBLE_THETA] {
             grad.slice_mut(slot).fill(0.0);
         }
-        let (x, mean) = data.x_and_mean(self, Self::HIDDEN);
+        let (x, mean) = data.x_and_means(self, self.hidden_blocks());
         let data_outer = Outer { scale: -1.0, a: mean, x: x.rows(0, self.n_visible()), weights: data_weights };
         Self::grad_biases(data_outer.x, mean, data_weights, grad);
         between(grad);
-        let (x, mean) = model.x_and_mean(self, Self::HIDDEN);
+        let (x, mean) = model.x_and_means(self, self.hidden_blocks());
         let model_outer = Outer { scale: -1.0, a: mean, x: x.rows(0, self.n_visible()), weights: model_weights };
         Self::grad_biases(model_outer.x, mean, model_weights, grad);
         set_outers([data_outer, model_outer], grad.slice_mut(W));
@@ -295,10 +364,11 @@ impl Train for Rbm {
     /// # Panics
     /// If `f` exchanges the parameters for others of another shape.
     fn update(&mut self, f: &mut dyn FnMut(&mut Params)) {
+        let shape = (self.n_hidden(), self.n_visible());
         f(&mut self.params);
         // Whole parameters may have come from a model of other unit kinds, whose means are others at equal parameters.
         self.params.as_mut_slice();
-        assert_eq!(self.params.mat(W).shape(), (self.n_hidden(), self.n_visible()), "shape of the weights");
+        assert_eq!(self.params.mat(W).shape(), shape, "shape of the weights");
         self.working.copy_from(self.params.mat(W));
     }
 }

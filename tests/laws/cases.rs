@@ -24,7 +24,7 @@ pub(crate) fn discrete() -> Vec<Rbm> {
 }
 /// For messages.
 pub(crate) fn name(rbm: &Rbm) -> String {
-    format!("{} × {}", rbm.visible_unit().name(), rbm.hidden_unit().name())
+    format!("{} × {}", rbm.visible()[0].unit.name(), rbm.hidden()[0].unit.name())
 }
 
 /// Couplings 0.7·randn, biases and unit parameters 0.5·randn; couplings 0.2·randn between real units, whose energy has no

@@ -58,7 +58,7 @@ fn loss(oracle: &Oracle, v: &Mat) -> f64 {
 
 #[test]
 fn the_centred_gradient_is_the_gradient_in_centred_coordinates() {
-    for rbm in cases::all().into_iter().filter(|m| m.visible_unit().support().is_some()) {
+    for rbm in cases::all().into_iter().filter(|m| m.visible()[0].unit.support().is_some()) {
         let oracle = Oracle::of(&rbm);
         let x = cases::probes(&rbm, 17);
         let batches = [x.view((0, 0), (4, 10)).clone_owned(), x.view((0, 10), (4, 7)).clone_owned()];

@@ -144,7 +144,7 @@ fn kinds_with_a_number_come_back_with_it() {
         let rbm = cases::strong((6, kind.clone()), (3, Arc::new(Bernoulli)), 1);
         save_rbm(&rbm, &BTreeMap::new(), &path).unwrap();
         let (back, _) = load_rbm(&path).unwrap();
-        assert_eq!((back.params(), label(&**back.visible_unit())), (rbm.params(), label(&*kind)));
+        assert_eq!((back.params(), label(&*back.visible()[0].unit)), (rbm.params(), label(&*kind)));
     }
     for (text, told) in [
         ("softmax", "one of"),

@@ -2,8 +2,11 @@
 //! that ends; and one of a user's own, `Interval`.
 
 use crate::cases;
-use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax};
-use harmonium::{ChainRng, Unit, laws};
+use harmonium::eval::exact_log_partition;
+use harmonium::io::{load_rbm, save_rbm};
+use harmonium::models::{Kind, Rbm};
+use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
+use harmonium::{ChainRng, Energy, Learn, Train, Unit, laws};
 use rand::RngExt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -91,6 +94,68 @@ fn every_pair_keeps_all_laws() {
             }
         }
     }
+}
+/// Machines whose layers are made of ranges of different units.
+pub(crate) fn ranges(seed: u64) -> [Rbm; 3] {
+    let bits: Kind = (2, Arc::new(Bernoulli));
+    let (label, reals): (Kind, Kind) = ((3, Arc::new(Softmax { q: 3 })), (2, Arc::new(LogPrecision)));
+    let (counts, positive): (Kind, Kind) = ((1, Arc::new(Binomial { n: 3 })), (2, Arc::new(Relu)));
+    let rbms = [
+        Rbm::with_layers(&[bits.clone(), label.clone(), reals.clone()], &[bits.clone(), label.clone()]),
+        Rbm::with_layers(&[label, counts.clone()], &[reals, counts]),
+        Rbm::with_layers(&[positive, bits.clone()], &[bits.clone(), (1, Arc::new(Spin)), bits]),
+    ];
+    rbms.map(|rbm| cases::random(rbm, 0.5, seed))
+}
+#[test]
+fn layers_of_ranges_keep_all_laws() {
+    for seed in 0..3 {
+        for (k, mut rbm) in ranges(seed + 1).into_iter().enumerate() {
+            let verdicts = laws::model(&mut rbm, seed);
+            assert!(verdicts.len() >= 12, "{}", verdicts.len());
+            for verdict in verdicts {
+                verdict.unwrap_or_else(|broken| panic!("machine {k}, seed {seed}: {broken}"));
+            }
+        }
+    }
+}
+/// One range in two pieces is the same machine, to the bit where sums are those of the same units.
+#[test]
+fn a_layer_in_pieces_is_the_layer() {
+    let whole = cases::bernoulli(5, 4, 1);
+    let bits = |n: usize| -> Kind { (n, Arc::new(Bernoulli)) };
+    let mut pieces = Rbm::with_layers(&[bits(2), bits(3)], &[bits(1), bits(3)]);
+    pieces.update(&mut |p| p.as_mut_slice().copy_from_slice(whole.params().as_slice()));
+    let v = cases::probes(&whole, 20).rows(0, 5).clone_owned();
+    assert_eq!(whole.hidden_mean(v.as_view()).unwrap(), pieces.hidden_mean(v.as_view()).unwrap());
+    let [one, two] = [&whole, &pieces].map(|m| m.free_energy(v.as_view()).unwrap());
+    one.iter().zip(&two).for_each(|(a, b)| cases::close(*a, *b, 1.0, "free energy"));
+    let [one, two] = [&whole, &pieces].map(|m| exact_log_partition(m).unwrap());
+    cases::close(one, two, 1.0, "log Z");
+}
+#[test]
+fn files_and_conversions_know_ranges() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ranges.safetensors");
+    for rbm in ranges(5) {
+        save_rbm(&rbm, &[].into(), &path).unwrap();
+        let (back, _) = load_rbm(&path).unwrap();
+        let kinds = |m: &Rbm| m.blocks().iter().map(|b| (b.rows.clone(), label(&*b.unit))).collect::<Vec<_>>();
+        assert_eq!((kinds(&back), back.params()), (kinds(&rbm), rbm.params()));
+    }
+    let rbm = ranges(5)[0].clone();
+    let spins = rbm.converted(Spin, Spin).unwrap();
+    assert_eq!(spins.visible().iter().map(|b| b.unit.name()).collect::<Vec<_>>(), ["spin", "softmax", "log_precision"]);
+    let x = laws::exact_draws(&rbm, 50, 1).unwrap();
+    let mut y = x.clone();
+    for rows in [0..2, 7..9] {
+        y.rows_range_mut(rows).apply(|v| *v = 2.0 * *v - 1.0);
+    }
+    let (mut old, mut new) = ([0.0; 50], [0.0; 50]);
+    rbm.energy(x.as_view(), &mut old);
+    spins.energy(y.as_view(), &mut new);
+    let constant = new[0] - old[0];
+    old.iter().zip(new).for_each(|(a, b)| cases::close(b - a, constant, 20.0, "energies differ by a constant"));
 }
 #[test]
 fn units_keep_the_law_whatever_their_number() {

@@ -22,7 +22,7 @@ fn seeds() -> std::ops::Range<u64> {
 /// minimum.
 fn models(seed: u64) -> Vec<Rbm> {
     let again = |rbm: Rbm| {
-        let (visible, hidden) = (rbm.visible_unit(), rbm.hidden_unit());
+        let (visible, hidden) = (&rbm.visible()[0].unit, &rbm.hidden()[0].unit);
         let draw = |more: u64| cases::strong((4, visible.clone()), (3, hidden.clone()), 1 + seed + 1000 * more);
         let proper = |rbm: &Rbm| Oracle::of(rbm).countable().is_some() || Oracle::of(rbm).log_z().is_finite();
         (0..).map(draw).find(proper).expect("a model whose energy has a minimum")
@@ -150,7 +150,7 @@ fn objectives_keep_the_law() {
         for rbm in models(seed) {
             let v = cases::probes(&rbm, 9).rows(0, 4).clone_owned();
             for (what, make) in OBJECTIVES {
-                if what != "exact" || rbm.visible_unit().support().is_some() {
+                if what != "exact" || rbm.visible()[0].unit.support().is_some() {
                     let verdict = laws::objective(&rbm, || make(&rbm, seed), v.as_view());
                     kept(verdict, &format!("{what}, {}", name(&rbm)), seed);
                 }
@@ -176,7 +176,7 @@ fn gradients_of_the_likelihood_keep_the_law() {
     for seed in seeds() {
         for mut rbm in models(seed) {
             let v = cases::probes(&rbm, 9).rows(0, 4).clone_owned();
-            if rbm.visible_unit().support().is_some() {
+            if rbm.visible()[0].unit.support().is_some() {
                 let mut exact = Contrastive::exact(&rbm).unwrap().plain();
                 kept(laws::exact_gradient(&mut rbm, &mut exact, v.as_view(), 2), &name(&rbm), seed);
             }

@@ -30,7 +30,7 @@ fn visible(rbm: &Rbm, n: usize) -> Mat {
 
 #[test]
 fn the_exact_gradient_is_that_of_the_exact_log_likelihood() {
-    for rbm in cases::all().into_iter().filter(|m| m.visible_unit().support().is_some()) {
+    for rbm in cases::all().into_iter().filter(|m| m.visible()[0].unit.support().is_some()) {
         let (v, weights) = (visible(&rbm, 12), [0.5, 1.0, 0.0, 2.0, 0.3, 1.0, 1.0, 0.0, 4.0, 0.1, 1.0, 0.7]);
         let mut exact = Contrastive::exact(&rbm).unwrap();
         exact.centring = None;
@@ -43,7 +43,7 @@ fn the_exact_gradient_is_that_of_the_exact_log_likelihood() {
 }
 #[test]
 fn real_visible_units_have_no_exact_gradient() {
-    for rbm in cases::all().into_iter().filter(|m| m.visible_unit().support().is_none()) {
+    for rbm in cases::all().into_iter().filter(|m| m.visible()[0].unit.support().is_none()) {
         assert!(Contrastive::exact(&rbm).unwrap_err().to_string().contains("real"), "{}", name(&rbm));
     }
 }
@@ -57,7 +57,7 @@ fn agrees(what: &str, exact: &[f32], estimates: &[Vec<f32>]) {
 }
 #[test]
 fn pcd_is_unbiased_on_chains_at_equilibrium() {
-    for rbm in cases::all().into_iter().filter(|m| m.visible_unit().support().is_some()) {
+    for rbm in cases::all().into_iter().filter(|m| m.visible()[0].unit.support().is_some()) {
         let (oracle, v) = (Oracle::of(&rbm), visible(&rbm, 10));
         for centring in [None, Some(Centring::default())] {
             let mut exact = Contrastive::exact(&rbm).unwrap();

@@ -104,7 +104,7 @@ fn a_change_of_units_keeps_the_distribution() {
     assert!(bits.converted(Gaussian, Bernoulli).is_err());
     let real = cases::strong((3, Arc::new(LogPrecision)), (4, Arc::new(Bernoulli)), 1);
     let spins = real.converted(LogPrecision, Spin).unwrap();
-    assert_eq!(real.theta(Rbm::VISIBLE), spins.theta(Rbm::VISIBLE));
+    assert_eq!(real.theta(Rbm::VISIBLE, &[]), spins.theta(Rbm::VISIBLE, &[]));
     assert!(real.converted(LogPrecision, Softmax { q: 2 }).is_err());
 }
 #[test]

@@ -88,8 +88,8 @@ impl Oracle {
         Self {
             d: rbm.n_visible(),
             h: rbm.n_hidden(),
-            visible: Kind::named(rbm.visible_unit().name()),
-            hidden: Kind::named(rbm.hidden_unit().name()),
+            visible: Kind::named(rbm.visible()[0].unit.name()),
+            hidden: Kind::named(rbm.hidden()[0].unit.name()),
             p: rbm.params().as_slice().iter().map(|&x| x as f64).collect(),
             at: ["weights", "visible_bias", "hidden_bias", "visible_theta", "hidden_theta"].map(at),
         }

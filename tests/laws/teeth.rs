@@ -196,8 +196,8 @@ impl Energy for Faulty {
     fn blocks(&self) -> &[Block] {
         self.rbm.blocks()
     }
-    fn theta(&self, block: usize) -> &[f32] {
-        self.rbm.theta(block)
+    fn theta<'a>(&'a self, block: usize, given: &'a [f32]) -> &'a [f32] {
+        self.rbm.theta(block, given)
     }
     fn version(&self) -> Version {
         if self.bug == Bug::VersionNeverChanges { self.version } else { self.rbm.version() }

@@ -58,7 +58,7 @@ fn train(folder: &Path, pause: Option<u64>) -> Result<(Resumed, Ended, Rbm, u64)
 fn a_model_of_version_0_1_loads() {
     let (rbm, notes) = load_rbm(&golden(MODEL)).unwrap();
     assert_eq!(rbm.params(), machine().params());
-    assert_eq!((rbm.visible_unit().name(), rbm.hidden_unit().name()), ("gaussian", "spin"));
+    assert_eq!((rbm.visible()[0].unit.name(), rbm.hidden()[0].unit.name()), ("gaussian", "spin"));
     assert_eq!(notes["epochs"], "3");
 }
 /// The numbers that follow differ between processors, so the bits of the end are not compared.
