@@ -111,7 +111,7 @@ fn updates(c: &mut Criterion) {
     group.throughput(Throughput::Elements(COLUMNS as u64));
     let data = bits(VISIBLE, COLUMNS, 0.13);
     let weights = vec![1.0; COLUMNS];
-    let batch = Batch { x: data.as_view(), weights: &weights, step: 0 };
+    let batch = Batch { x: data.as_view(), weights: &weights, missing: None, step: 0 };
     let chains = Chains::new(bits(VISIBLE + HIDDEN, COLUMNS, 0.13), 1);
     let objectives: [(&str, Box<dyn Objective<Rbm>>); 2] =
         [("cd-1", Box::new(Contrastive::cd(1, 1))), ("pcd-1", Box::new(Contrastive::pcd(1, chains)))];

@@ -9,7 +9,7 @@
 //! assert_eq!(energies, [0.0; 4]);
 //! ```
 
-use crate::{MatMut, MatRef, Params, Response, Slab, States, Unit, Version, sweep};
+use crate::{MaskRef, MatMut, MatRef, Params, Response, Slab, States, Unit, Version, sweep};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -136,6 +136,8 @@ pub struct Batch<'a> {
     pub x: MatRef<'a>,
     /// One weight a sample; zero means absent.
     pub weights: &'a [f32],
+    /// `true` where an entry of `x` is missing, visible units × samples. What `x` holds there is where filling it in starts.
+    pub missing: Option<MaskRef<'a>>,
     /// The update it is for, counted from 0.
     pub step: u64,
 }

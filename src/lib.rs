@@ -73,8 +73,12 @@ pub type Mat = DMatrix<f32>;
 pub type MatRef<'a> = DMatrixView<'a, f32, U1, Dyn>;
 /// Mutably borrowed columns; the rows of a column are contiguous.
 pub type MatMut<'a> = DMatrixViewMut<'a, f32, U1, Dyn>;
-/// `true` where a unit of a sample is frozen.
+/// A flag for every unit of every sample: `true` where it is frozen, or where a datum is missing.
 pub type Mask = DMatrix<bool>;
+/// Borrowed columns of a mask.
+pub type MaskRef<'a> = DMatrixView<'a, bool, U1, Dyn>;
+/// Mutably borrowed columns of a mask.
+pub type MaskMut<'a> = DMatrixViewMut<'a, bool, U1, Dyn>;
 
 pub use adapters::{Annealed, Collapsed};
 pub use configurations::Configurations;

@@ -8,7 +8,7 @@
 use crate::linalg::col;
 use crate::rng::GROUP;
 use crate::sweep::Column;
-use crate::{Block, Energy, Error, Gibbs, Mask, Mat, MatMut, MatRef, Response, Result, Version};
+use crate::{Block, Energy, Error, Gibbs, Mask, MaskRef, Mat, MatMut, MatRef, Response, Result, Version};
 use nalgebra::{Dyn, U1};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -32,6 +32,7 @@ pub struct States {
     means: Mat,
     known: Vec<Known>,
     frozen: Option<Mask>,
+    spare: Option<Mask>, // a mask that is not in use, kept for its memory
 }
 
 /// What a slab knows of its columns, block by block, and its scratch memory.
@@ -76,7 +77,7 @@ impl States {
             self.x = resized(std::mem::take(&mut self.x), rows, columns);
             self.fit();
         }
-        self.frozen = None;
+        self.thaw();
         self.x_mut()
     }
     /// Becomes states of this height with these leading rows (visible units × samples) and zeros below them, in its own
@@ -140,9 +141,23 @@ impl States {
         mask.rows_range_mut(rows).fill(true);
         Ok(())
     }
+    /// [`States::clamp`] with all that is known frozen: the leading rows, but for the entries that `missing` marks (visible units ×
+    /// samples).
+    ///
+    /// # Panics
+    /// If there are more leading rows than `height`, or the mask has not their shape.
+    pub fn clamp_known(&mut self, height: usize, v: MatRef<'_>, missing: &MaskRef<'_>) {
+        assert_eq!(v.shape(), missing.shape(), "shapes of samples and of the mask of missing entries");
+        self.clamp(height, v);
+        let kept = self.spare.take().filter(|m| m.shape() == (height, v.ncols()));
+        let mut mask = kept.unwrap_or_else(|| Mask::repeat(height, v.ncols(), false));
+        mask.rows_range_mut(0..v.nrows()).zip_apply(missing, |frozen, missing| *frozen = !missing);
+        mask.rows_range_mut(v.nrows()..).fill(false);
+        self.frozen = Some(mask);
+    }
     /// Lets every unit move again.
     pub fn thaw(&mut self) {
-        self.frozen = None;
+        self.spare = self.frozen.take().or(self.spare.take());
     }
     /// What is frozen.
     pub fn frozen(&self) -> Option<&Mask> {

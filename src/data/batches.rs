@@ -5,7 +5,7 @@
 
 use super::Samples;
 use crate::rng::keyed;
-use crate::{Error, Mat, MatRef, Result};
+use crate::{Error, Mask, MaskRef, Mat, MatRef, Result};
 use rand::seq::SliceRandom;
 
 /// The order in which epoch `epoch` visits `n` samples: a uniform permutation of `0..n`.
@@ -27,7 +27,7 @@ fn reorder(order: &mut Vec<usize>, n: usize, seed: u64, epoch: u64) {
 /// use harmonium::{Mat, data::Batches};
 /// let data = Mat::from_fn(2, 10, |_, sample| sample as f32);
 /// let mut batches = Batches::new(10, 4, 7)?;
-/// let sizes: Vec<usize> = (0..batches.per_epoch()).map(|step| batches.load(&data, step).1.ncols()).collect();
+/// let sizes: Vec<usize> = (0..batches.per_epoch()).map(|step| batches.load(&data, step).x.ncols()).collect();
 /// assert_eq!(sizes, [4, 4, 2]);
 /// # Ok::<(), harmonium::Error>(())
 /// ```
@@ -40,6 +40,21 @@ pub struct Batches {
     epoch: Option<u64>,
     order: Vec<usize>,
     buffer: Mat,
+    weights: Vec<f32>,
+    missing: Mask,
+}
+
+/// The samples of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Minibatch<'a> {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Units × samples.
+    pub x: MatRef<'a>,
+    /// One weight a sample.
+    pub weights: &'a [f32],
+    /// `true` where an entry is missing, units × samples; none if the data miss nothing.
+    pub missing: Option<MaskRef<'a>>,
 }
 
 impl Batches {
@@ -55,7 +70,8 @@ impl Batches {
             }
         }
         let batch = batch.min(n_samples);
-        Ok(Self { n_samples, batch, seed, epoch: None, order: Vec::new(), buffer: Mat::zeros(0, 0) })
+        let (order, buffer, weights, missing) = (vec![], Mat::zeros(0, 0), vec![1.0; batch], Mask::from_element(0, 0, false));
+        Ok(Self { n_samples, batch, seed, epoch: None, order, buffer, weights, missing })
     }
 
     /// The number of batches of an epoch, `⌈n_samples / batch⌉`.
@@ -63,14 +79,14 @@ impl Batches {
         self.n_samples.div_ceil(self.batch) as u64
     }
 
-    /// The epoch of step `step`, counted over epochs from 0, and its batch (units × batch).
+    /// The batch of step `step`, counted over epochs from 0 (units × batch).
     ///
     /// Any order of steps gives the same batches; going forward shuffles once an epoch.
     ///
     /// # Panics
     ///
     /// If `samples` has another number of samples than [`new`](Self::new) was told.
-    pub fn load(&mut self, samples: &dyn Samples, step: u64) -> (u64, MatRef<'_>) {
+    pub fn load(&mut self, samples: &dyn Samples, step: u64) -> Minibatch<'_> {
         assert_eq!(samples.n_samples(), self.n_samples, "the samples these batches are of");
         let (epoch, first) = (step / self.per_epoch(), (step % self.per_epoch()) as usize * self.batch);
         if self.epoch != Some(epoch) {
@@ -81,8 +97,19 @@ impl Batches {
             self.buffer = Mat::zeros(samples.n_rows(), self.batch);
         }
         let index = &self.order[first..self.n_samples.min(first + self.batch)];
-        samples.gather(epoch, index, self.buffer.columns_mut(0, index.len()));
-        (epoch, self.buffer.columns(0, index.len()))
+        let n = index.len();
+        samples.gather(epoch, index, self.buffer.columns_mut(0, n));
+        self.weights[..n].fill(1.0);
+        samples.weigh(index, &mut self.weights[..n]);
+        if samples.has_missing() {
+            if self.missing.shape() != self.buffer.shape() {
+                self.missing = Mask::repeat(samples.n_rows(), self.batch, false);
+            }
+            self.missing.fill(false);
+            samples.mark_missing(index, self.missing.columns_mut(0, n));
+        }
+        let missing = samples.has_missing().then(|| self.missing.columns(0, n));
+        Minibatch { epoch, x: self.buffer.columns(0, n), weights: &self.weights[..n], missing }
     }
 }
 
@@ -95,8 +122,8 @@ mod tests {
     }
 
     fn loaded(batches: &mut Batches, data: &Mat, step: u64) -> (u64, Vec<f32>) {
-        let (epoch, batch) = batches.load(data, step);
-        (epoch, batch.iter().copied().collect())
+        let Minibatch { epoch, x, .. } = batches.load(data, step);
+        (epoch, x.iter().copied().collect())
     }
 
     #[test]
@@ -129,7 +156,7 @@ mod tests {
     #[test]
     fn a_batch_larger_than_the_data_is_all_of_it() {
         let mut batches = Batches::new(3, usize::MAX, 1).unwrap();
-        assert_eq!((batches.per_epoch(), batches.load(&numbered(3), 0).1.ncols()), (1, 3));
+        assert_eq!((batches.per_epoch(), batches.load(&numbered(3), 0).x.ncols()), (1, 3));
     }
 
     #[test]

@@ -7,16 +7,22 @@
 mod batches;
 mod encode;
 mod idx;
+mod masked;
+mod stacked;
 mod standardise;
 mod synthetic;
+mod weighted;
 
-pub use batches::{Batches, order};
+pub use batches::{Batches, Minibatch, order};
 pub use encode::{Pixels, Redrawn, bernoulli, one_hot, real, threshold};
 pub use idx::{Folder, Images, Labelled, parse_images, parse_labels, read_images, read_labels};
+pub use masked::Masked;
+pub use stacked::Stacked;
 pub use standardise::Standardise;
 pub use synthetic::{BarsAndStripes, bars_and_stripes, shifter};
+pub use weighted::Weighted;
 
-use crate::{Error, Mat, MatMut, MatRef, Result};
+use crate::{Error, MaskMut, Mat, MatMut, MatRef, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -38,6 +44,25 @@ pub trait Samples: Sync {
     /// If `out` has another shape, or an index is not below [`n_samples`](Self::n_samples).
     fn gather(&self, epoch: u64, index: &[usize], out: MatMut<'_>);
 
+    /// Multiplies `out` by the weights of the samples `index`: all one, unless the data say otherwise ([`Weighted`]).
+    ///
+    /// # Panics
+    ///
+    /// As [`gather`](Self::gather), whose `index` may be another.
+    fn weigh(&self, _index: &[usize], _out: &mut [f32]) {}
+
+    /// Whether an entry may be missing ([`Masked`]).
+    fn has_missing(&self) -> bool {
+        false
+    }
+
+    /// Marks the entries of the samples `index` that are missing (`n_rows` × `index.len()`); leaves other marks alone.
+    ///
+    /// # Panics
+    ///
+    /// As [`gather`](Self::gather).
+    fn mark_missing(&self, _index: &[usize], _out: MaskMut<'_>) {}
+
     /// All samples of epoch 0 as one matrix, `n_rows` × `n_samples`.
     fn to_mat(&self) -> Mat {
         let index: Vec<usize> = (0..self.n_samples()).collect();
@@ -56,6 +81,15 @@ impl<T: Samples + ?Sized> Samples for &T {
     }
     fn gather(&self, epoch: u64, index: &[usize], out: MatMut<'_>) {
         (**self).gather(epoch, index, out);
+    }
+    fn weigh(&self, index: &[usize], out: &mut [f32]) {
+        (**self).weigh(index, out);
+    }
+    fn has_missing(&self) -> bool {
+        (**self).has_missing()
+    }
+    fn mark_missing(&self, index: &[usize], out: MaskMut<'_>) {
+        (**self).mark_missing(index, out);
     }
 }
 
@@ -144,6 +178,22 @@ impl<S: Samples + ?Sized> Samples for Part<'_, S> {
     }
     fn gather(&self, epoch: u64, index: &[usize], mut out: MatMut<'_>) {
         assert_eq!(out.ncols(), index.len(), "the columns to gather into");
+        self.in_whole(index, |at, whole| self.samples.gather(epoch, whole, out.columns_mut(at, whole.len())));
+    }
+    fn weigh(&self, index: &[usize], out: &mut [f32]) {
+        self.in_whole(index, |at, whole| self.samples.weigh(whole, &mut out[at..at + whole.len()]));
+    }
+    fn has_missing(&self) -> bool {
+        self.samples.has_missing()
+    }
+    fn mark_missing(&self, index: &[usize], mut out: MaskMut<'_>) {
+        self.in_whole(index, |at, whole| self.samples.mark_missing(whole, out.columns_mut(at, whole.len())));
+    }
+}
+
+impl<S: Samples + ?Sized> Part<'_, S> {
+    /// Calls `f` with some of the samples, by their numbers in the whole, and the place of the first of them.
+    fn in_whole(&self, index: &[usize], mut f: impl FnMut(usize, &[usize])) {
         let mut shifted = [0; SHIFTED];
         for (k, index) in index.chunks(SHIFTED).enumerate() {
             let shifted = &mut shifted[..index.len()];
@@ -152,7 +202,7 @@ impl<S: Samples + ?Sized> Samples for Part<'_, S> {
                 assert!(i < self.range.len(), "sample {i} of a part of {}", self.range.len());
                 *to = self.range.start + i;
             }
-            self.samples.gather(epoch, shifted, out.columns_mut(k * SHIFTED, index.len()));
+            f(k * SHIFTED, shifted);
         }
     }
 }

@@ -77,7 +77,7 @@ impl<M: Learn + ?Sized> Subject<'_, M> {
     ) -> crate::Result<Params> {
         let mut grad = self.model.params().zeros_like();
         grad.as_mut_slice().fill(held);
-        objective.gradient(self.model, &Batch { x: x.as_view(), weights, step }, &mut grad)?;
+        objective.gradient(self.model, &Batch { x: x.as_view(), weights, missing: None, step }, &mut grad)?;
         Ok(grad)
     }
     fn same_bits<O: Objective<M>>(&self, make: &impl Fn() -> O, tally: &mut Tally) -> Step {
@@ -194,7 +194,7 @@ pub fn exact_gradient<M: Train + Marginal + ?Sized, O: Objective<M> + ?Sized>(
     let mut gradients = vec![];
     for step in 0..n as u64 {
         let mut grad = model.params().zeros_like();
-        tally.possible(objective.gradient(model, &Batch { x: data, weights: &weights, step }, &mut grad))?;
+        tally.possible(objective.gradient(model, &Batch { x: data, weights: &weights, missing: None, step }, &mut grad))?;
         gradients.push(grad);
     }
     let size = 1.0 + super::probes::largest(&free) + (data.amax() as f64).powi(2);

@@ -7,27 +7,42 @@
 //! - Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
 //! - Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008.
 
-use super::{Centring, Enumerated, FromData, Negative, Negatives, Objective, Persistent, Report};
+use super::{Centring, Clamped, Enumerated, Filled, FromData, Negative, Negatives, Objective, Persistent, Positive, Report};
 use crate::samplers::{BlockGibbs, Chains};
-use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved, States};
+use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved};
 
 /// `∇ = ⟨∂E/∂θ⟩_data - ⟨∂E/∂θ⟩_negative`: an estimate of the gradient of the mean of `-log p(v)`.
 ///
 /// Latent units are averaged out in both phases as far as the model knows how, never sampled.
 #[derive(Clone, Debug)]
-pub struct Contrastive<N> {
+pub struct Contrastive<N, P = Clamped> {
+    /// Where the positive states come from.
+    pub positive: P,
     /// Where the negative states come from.
     pub negative: N,
     /// Whether, and how, the gradient is centred.
     pub centring: Option<Centring>,
-    positive: States,
     weights: [Vec<f32>; 2], // of the data and of the negative states
 }
 
 impl<N> Contrastive<N> {
     /// Centred, with the sliding factor that [`Centring::default`] has.
     pub fn new(negative: N) -> Self {
-        Self { negative, centring: Some(Centring::default()), positive: States::default(), weights: [vec![], vec![]] }
+        let positive = Clamped::default();
+        Self { positive, negative, centring: Some(Centring::default()), weights: [vec![], vec![]] }
+    }
+}
+impl<N, P> Contrastive<N, P> {
+    /// The same for data with missing entries ([`crate::data::Masked`]), which are drawn given the known ones by so many Gibbs
+    /// sweeps of every sample, in every update.
+    ///
+    /// ```
+    /// use harmonium::objectives::Contrastive;
+    /// let objective = Contrastive::cd(1, 7).filling(10, 7);
+    /// ```
+    pub fn filling(self, sweeps: usize, seed: u64) -> Contrastive<N, Filled<BlockGibbs>> {
+        let Self { negative, centring, weights, .. } = self;
+        Contrastive { positive: Filled::sweeps(sweeps, seed), negative, centring, weights }
     }
     /// The same with plain gradients, not centred ones.
     pub fn plain(self) -> Self {
@@ -74,21 +89,21 @@ fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
     }
 }
 
-impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
+impl<M: Learn + ?Sized, N: Negative<M>, P: Positive<M>> Objective<M> for Contrastive<N, P> {
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         self.centring.iter().try_for_each(|c| c.check(model.params()))?;
         if batch.weights.iter().all(|&w| w == 0.0) {
             grad.as_mut_slice().fill(0.0);
             return Ok(Report::default()); // the negative phase must not push alone
         }
-        self.positive.clamp(model.n_rows(), batch.x);
-        model.infer(&mut self.positive);
-        let Negatives { states, weights, moves } = self.negative.draw(model, &self.positive, batch)?;
+        let positive = self.positive.draw(model, batch)?;
+        model.infer(positive);
+        let Negatives { states, weights, moves } = self.negative.draw(model, positive, batch)?;
         let [data_weights, model_weights] = &mut self.weights;
         normalise(1.0, batch.x.ncols(), Some(batch.weights), data_weights);
         normalise(-1.0, states.ncols(), weights, model_weights);
         let mut observe = |data: &Params| self.centring.iter_mut().for_each(|c| c.observe(data));
-        model.grad_contrast((&mut self.positive, data_weights), (states, model_weights), grad, &mut observe);
+        model.grad_contrast((positive, data_weights), (states, model_weights), grad, &mut observe);
         if let Some(centring) = &mut self.centring {
             centring.apply(grad);
         }
@@ -96,8 +111,9 @@ impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
     }
 }
 
-impl<N: Resume> Resume for Contrastive<N> {
+impl<N: Resume, P: Resume> Resume for Contrastive<N, P> {
     fn save(&self, to: &mut Saved) {
+        self.positive.save(to);
         self.negative.save(to.child_mut("negative"));
         if let Some(centring) = &self.centring {
             centring.save(to.child_mut("centring"));
@@ -107,6 +123,7 @@ impl<N: Resume> Resume for Contrastive<N> {
         if let Some(centring) = &mut self.centring {
             centring.load(from.child("centring")?)?;
         }
+        self.positive.load(from)?;
         self.negative.load(from.child("negative")?)
     }
 }

@@ -3,9 +3,11 @@
 mod centring;
 mod contrastive;
 mod negative;
+mod positive;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
 pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
+pub use positive::{Clamped, Filled, Positive};
 
 use crate::samplers::Moves;
 use crate::{Batch, Params, Result, Resume};

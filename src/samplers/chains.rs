@@ -2,7 +2,7 @@
 
 use super::{Kernel, Moves};
 use crate::rng::{ChainRng, GROUP, StreamSet, Streams};
-use crate::{Energy, Error, Learn, Mat, MatRef, Response, Result, Resume, Saved, States};
+use crate::{Energy, Error, Learn, MaskRef, Mat, MatRef, Response, Result, Resume, Saved, States};
 use rayon::prelude::*;
 
 /// Many chains side by side, one a column, every two with a random stream of its own.
@@ -77,6 +77,15 @@ impl Chains {
     pub fn restart<M: Energy + ?Sized>(&mut self, model: &M, states: &States) {
         self.streams.cover(states.ncols());
         self.states.copy_from(model, states);
+    }
+    /// Puts the chains at these visible values, latent units at zero, and freezes what is known; the streams run on. See
+    /// [`States::clamp_known`].
+    ///
+    /// # Panics
+    /// As [`States::clamp_known`].
+    pub fn clamp_known(&mut self, height: usize, v: MatRef<'_>, missing: &MaskRef<'_>) {
+        self.streams.cover(v.ncols());
+        self.states.clamp_known(height, v, missing);
     }
     pub(crate) fn streams(&self) -> &StreamSet {
         &self.streams

@@ -24,11 +24,11 @@ mod bar;
 #[cfg(feature = "progress")]
 pub use bar::ProgressBar;
 
-use crate::data::{Batches, Samples, in_chunks};
+use crate::data::{Batches, Minibatch, Samples, in_chunks};
 use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
 use crate::rng::derive;
 use crate::units::label;
-use crate::{Batch, Block, Error, Mat, Params, Result, Resume, Train, linalg};
+use crate::{Batch, Block, Error, Mask, Mat, Params, Result, Resume, Train, linalg};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -160,15 +160,15 @@ impl Fit {
     fn updates<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
         let mut batches = Batches::new(data.n_samples(), self.batch, derive(self.seed, "order of the data"))?;
         let (per_epoch, mut grad) = (batches.per_epoch(), run.model.params().zeros_like());
-        let (weights, steps) = (vec![1.0; self.batch.min(data.n_samples())], self.epochs.saturating_mul(per_epoch));
+        let steps = self.epochs.saturating_mul(per_epoch);
         let began = Instant::now();
         while run.step < steps && !run.stopped {
             if let Some(ended) = run.pause.is_due(run.step, began) {
                 return Ok(ended);
             }
             let step = run.step;
-            let (_, x) = batches.load(data, step);
-            let batch = Batch { x, weights: &weights[..x.ncols()], step };
+            let Minibatch { x, weights, missing, .. } = batches.load(data, step);
+            let batch = Batch { x, weights, missing, step };
             let report = run.objective.gradient(run.model, &batch, &mut grad)?;
             let at = At { step, learning_rate: self.learning_rate.at(step) };
             self.step(run.model, run.optimizer, &mut grad, at)?;
@@ -239,6 +239,16 @@ fn checksum(data: &dyn Samples) -> u32 {
     data.gather(0, &index, probes.columns_mut(0, index.len()));
     let mut crc = crc32fast::Hasher::new();
     probes.iter().for_each(|x| crc.update(&x.to_le_bytes()));
+    let mut weights = vec![1.0; index.len()];
+    data.weigh(&index, &mut weights);
+    if weights.iter().any(|w| *w != 1.0) {
+        weights.iter().for_each(|w| crc.update(&w.to_le_bytes()));
+    }
+    if data.has_missing() {
+        let mut missing = Mask::repeat(data.n_rows(), index.len(), false);
+        data.mark_missing(&index, missing.columns_mut(0, index.len()));
+        missing.iter().for_each(|m| crc.update(&[u8::from(*m)]));
+    }
     crc.finalize()
 }
 
@@ -252,13 +262,20 @@ pub fn check_data<M: crate::Learn + ?Sized>(model: &M, data: &dyn Samples) -> Re
         return Err(Error::shape("rows of the data", format!("{d} visible units"), data.n_rows()));
     }
     let blocks = || model.blocks().iter().filter(|b| b.rows.end <= d);
+    let (mut index, mut weights) = (vec![], vec![]);
     in_chunks(data, |first, x| {
+        index.clear();
+        index.extend(first..first + x.ncols());
+        weights.clear();
+        weights.resize(x.ncols(), 1.0);
+        data.weigh(&index, &mut weights);
         let within = |values: &[f32], block: &Block| {
             let range = block.unit.range();
             // All of a column, without a branch, so that it vectorises.
             values.iter().fold(true, |all, v| all & (v >= range.start()) & (v <= range.end()))
         };
-        let fits = |j: usize| blocks().all(|b| within(&linalg::col(&x, j)[b.rows.clone()], b));
+        // A sample of weight zero is absent, whatever it holds.
+        let fits = |j: usize| weights[j] == 0.0 || blocks().all(|b| within(&linalg::col(&x, j)[b.rows.clone()], b));
         let Some(j) = linalg::first(x.ncols(), |j| !fits(j)) else { return Ok(()) };
         let wrong = |b: &Block| {
             let (range, values) = (b.unit.range(), &linalg::col(&x, j)[b.rows.clone()]);

@@ -21,7 +21,7 @@ fn log_likelihood(oracle: &Oracle, v: &Mat, weights: &[f32]) -> f64 {
 fn gradient<N: Negative<Rbm>>(rbm: &Rbm, objective: &mut Contrastive<N>, v: &Mat, weights: &[f32]) -> Vec<f32> {
     let mut grad = rbm.params().zeros_like();
     grad.as_mut_slice().fill(f32::NAN); // it is overwritten
-    objective.gradient(rbm, &Batch { x: v.as_view(), weights, step: 0 }, &mut grad).unwrap();
+    objective.gradient(rbm, &Batch { x: v.as_view(), weights, missing: None, step: 0 }, &mut grad).unwrap();
     grad.as_slice().to_vec()
 }
 fn visible(rbm: &Rbm, n: usize) -> Mat {

@@ -17,6 +17,7 @@ mod kinds;
 mod kit;
 mod learning;
 mod marginal;
+mod missing;
 mod museum;
 mod partition;
 mod reference;

@@ -7,11 +7,11 @@ use harmonium::models::Rbm;
 use harmonium::objectives::{Centring, Contrastive, Objective, Report};
 use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
 use harmonium::train::{EarlyStopping, Fit, History, Named, Progress, PseudoLogLikelihood, Run, Silent};
-use harmonium::{Batch, Chains, Learn, Mat, Params, Result, Resume, Saved};
+use harmonium::{Batch, Chains, Learn, Mask, Mat, Params, Result, Resume, Saved};
 
 type Method = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
 /// Training methods: a new one is one line here.
-const METHODS: [(&str, Method); 6] = [
+const METHODS: [(&str, Method); 7] = [
     ("CD, centred", |_| Box::new(Contrastive::cd(2, 5))),
     ("CD, plain", |_| Box::new(Contrastive::cd(2, 5).plain())),
     ("PCD, centred", |m| Box::new(Contrastive::pcd(2, Chains::zeros(m, 21, 5)))),
@@ -21,8 +21,25 @@ const METHODS: [(&str, Method); 6] = [
         pcd.centring = Some(Centring::new(1.0));
         Box::new(pcd)
     }),
+    ("CD, filling", |_| Box::new(WithGaps(Contrastive::cd(1, 5).filling(2, 5)))),
     ("exact", |m| Box::new(Contrastive::exact(m).unwrap())),
 ];
+/// An objective whose batches all miss the same entries.
+struct WithGaps<O>(O);
+impl<O: Objective<Rbm>> Objective<Rbm> for WithGaps<O> {
+    fn gradient(&mut self, model: &Rbm, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
+        let mask = Mask::from_fn(batch.x.nrows(), batch.x.ncols(), |i, j| (i + j) % 3 == 0);
+        self.0.gradient(model, &Batch { missing: Some(mask.columns(0, mask.ncols())), ..*batch }, grad)
+    }
+}
+impl<O: Resume> Resume for WithGaps<O> {
+    fn save(&self, to: &mut Saved) {
+        self.0.save(to);
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        self.0.load(from)
+    }
+}
 type Build = fn() -> Box<dyn Optimizer>;
 /// Optimisers: a new one is one line here.
 const OPTIMIZERS: [(&str, Build); 3] = [
