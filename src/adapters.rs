@@ -1,12 +1,13 @@
-//! Temperature and marginalisation as adapters over a model, so that no other function takes them as arguments.
+//! Temperature, marginalisation and conditioning as adapters over a model, so that no other function takes them as arguments.
 //!
-//! [`Annealed`] interpolates between the base-rate model and the model; [`Collapsed`] sums some blocks out.
+//! [`Annealed`] interpolates between the base-rate model and the model; [`Collapsed`] sums some blocks out; [`Conditioned`] fixes
+//! the inputs of a conditional model.
 
 use crate::base_rate::base_rate_energy;
 use crate::linalg::col;
 use crate::{
-    Block, Energy, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Score, Slab, States, Version,
-    linalg, sweep,
+    Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result, Score, Slab,
+    States, Version, linalg, sweep,
 };
 use std::ops::Range;
 
@@ -158,6 +159,81 @@ impl<M: Marginal + Learn + ?Sized> Learn for Collapsed<'_, M> {
     }
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         self.model.grad_expected(&mut States::new(self.full(x)), Phase::Data, weights, grad);
+    }
+}
+
+/// A conditional model at one input: `E(x | u)` as an energy of `x` alone, so that its `log Z`, which depends on the input, can be
+/// summed, estimated and checked like any other.
+#[derive(Debug)]
+pub struct Conditioned<'a, M: ?Sized> {
+    model: &'a M,
+    given: &'a [f32],
+    blocks: Vec<Block>,
+    version: Version,
+}
+
+impl<'a, M: Energy + ?Sized> Conditioned<'a, M> {
+    /// The model with these values of its given rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one value for every given row.
+    pub fn new(model: &'a M, given: &'a [f32]) -> Result<Self> {
+        let n = model.n_given();
+        if given.len() != n {
+            return Err(Error::shape("values of the given rows", n, given.len()));
+        }
+        let shifted = |b: &Block| Block { rows: b.rows.start - n..b.rows.end - n, ..b.clone() };
+        let blocks = model.blocks().iter().map(shifted).collect();
+        Ok(Self { model, given, blocks, version: Version::fresh() })
+    }
+    /// States with the given rows above.
+    fn full(&self, x: MatRef<'_>) -> Mat {
+        let n = self.given.len();
+        let mut full = Mat::zeros(n + x.nrows(), x.ncols());
+        for (mut to, from) in full.column_iter_mut().zip(x.column_iter()) {
+            to.rows_mut(0, n).copy_from_slice(self.given);
+            to.rows_mut(n, x.nrows()).copy_from(&from);
+        }
+        full
+    }
+}
+impl<M: Energy + ?Sized> Energy for Conditioned<'_, M> {
+    fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+    fn theta<'s>(&'s self, block: usize, _: &'s [f32]) -> &'s [f32] {
+        self.model.theta(block, self.given)
+    }
+    fn version(&self) -> Version {
+        self.version
+    }
+    fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
+        self.model.energy(self.full(x).as_view(), out);
+    }
+}
+impl<M: Gibbs + ?Sized> Gibbs for Conditioned<'_, M> {
+    fn field(&self, rows: Range<usize>, x: MatRef<'_>, out: MatMut<'_>) {
+        let n = self.given.len();
+        self.model.field(rows.start + n..rows.end + n, self.full(x).as_view(), out);
+    }
+}
+impl<M: Marginal + ?Sized> Marginal for Conditioned<'_, M> {
+    fn energy_at_zero(&self, summed: &[usize], x: MatRef<'_>, out: &mut [f64]) {
+        self.model.energy_at_zero(summed, self.full(x).as_view(), out);
+    }
+}
+impl<M: Learn + ?Sized> Learn for Conditioned<'_, M> {
+    fn n_visible(&self) -> usize {
+        self.model.n_visible() - self.given.len()
+    }
+    fn params(&self) -> &Params {
+        self.model.params()
+    }
+    fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+        self.model.grad_params(self.full(x).as_view(), weights, grad);
+    }
+    fn grad_expected(&self, states: &mut States, phase: Phase, weights: &[f32], grad: &mut Params) {
+        self.model.grad_expected(&mut States::new(self.full(states.x())), phase, weights, grad);
     }
 }
 

@@ -14,8 +14,9 @@ impl Configurations {
     /// The joint values of `blocks`.
     ///
     /// # Errors
-    /// [`Error::Intractable`] if a unit is real.
+    /// [`Error::Intractable`] if a unit is real, or the model has given rows, whose values no number tells.
     pub fn new<M: Energy + ?Sized>(model: &M, blocks: &[usize]) -> Result<Self> {
+        refuse_given(model, "the joint values of all units")?;
         let mut places = vec![];
         for &b in blocks {
             let block = &model.blocks()[b];
@@ -71,5 +72,19 @@ impl Configurations {
             self.write(index as u64, column.as_mut_slice());
         }
         Ok(x)
+    }
+}
+
+/// Whether the model has no given rows: else what depends on them is not one thing.
+///
+/// # Errors
+/// [`Error::Intractable`] if it has.
+pub(crate) fn refuse_given<M: Energy + ?Sized>(model: &M, what: &str) -> Result<()> {
+    match model.n_given() {
+        0 => Ok(()),
+        n => Err(Error::Intractable {
+            what: format!("{what} of a model with {n} given rows"),
+            instead: "the model at one input, `Conditioned`",
+        }),
     }
 }

@@ -80,7 +80,7 @@ pub type MaskRef<'a> = DMatrixView<'a, bool, U1, Dyn>;
 /// Mutably borrowed columns of a mask.
 pub type MaskMut<'a> = DMatrixViewMut<'a, bool, U1, Dyn>;
 
-pub use adapters::{Annealed, Collapsed};
+pub use adapters::{Annealed, Collapsed, Conditioned};
 pub use configurations::Configurations;
 pub use energy::{Batch, Block, Energy, Gibbs, Learn, Marginal, Phase, Score, Train};
 pub use error::{Error, Result};

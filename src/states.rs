@@ -187,6 +187,16 @@ impl States {
         };
         cuts(columns).zip(&mut self.known).map(piece).collect()
     }
+    /// Applies `f` to every slab in parallel, each with some memory of its own, `kept` from call to call.
+    pub fn par_with<T: Default + Send>(
+        &mut self,
+        kept: &mut Vec<T>,
+        f: impl Fn(Range<usize>, &mut Slab<'_>, &mut T) + Sync,
+    ) {
+        let slabs = self.slabs();
+        kept.resize_with(slabs.len(), T::default);
+        slabs.into_par_iter().zip(kept).for_each(|((columns, mut slab), own)| f(columns, &mut slab, own));
+    }
     /// Applies `f` to every slab in parallel; results in column order.
     pub fn par<R: Send>(&mut self, f: impl Fn(Range<usize>, &mut Slab<'_>) -> R + Sync) -> Vec<R> {
         self.slabs().into_par_iter().map(|(cols, mut slab)| f(cols, &mut slab)).collect()
@@ -283,6 +293,12 @@ impl Slab<'_> {
     pub fn x_mut(&mut self) -> MatMut<'_> {
         self.forget();
         MatMut::from_slice(self.x, self.rows, self.columns)
+    }
+    /// Column by column, the fields that were made last (a row for every row of the state, whatever it is where none was made) and
+    /// the state, for writing; forgets what was known.
+    pub fn fields_and_x(&mut self) -> impl Iterator<Item = (&[f32], &mut [f32])> {
+        self.forget();
+        self.fields.chunks_exact(self.rows.max(1)).zip(self.x.chunks_exact_mut(self.rows.max(1)))
     }
     /// Which of `rows` are frozen in column `j`.
     pub fn frozen(&self, rows: &Range<usize>, j: usize) -> Option<&[bool]> {

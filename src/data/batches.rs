@@ -70,7 +70,8 @@ impl Batches {
             }
         }
         let batch = batch.min(n_samples);
-        let (order, buffer, weights, missing) = (vec![], Mat::zeros(0, 0), vec![1.0; batch], Mask::from_element(0, 0, false));
+        let (order, buffer, weights, missing) =
+            (vec![], Mat::zeros(0, 0), vec![1.0; batch], Mask::from_element(0, 0, false));
         Ok(Self { n_samples, batch, seed, epoch: None, order, buffer, weights, missing })
     }
 

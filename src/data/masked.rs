@@ -37,7 +37,8 @@ impl<S: Samples> Masked<S> {
         let mut sums = vec![(0f64, 0u64); samples.n_rows()];
         in_chunks(&samples, |first, x| {
             for (x, gaps) in x.column_iter().zip(missing.columns_range(first..).column_iter()) {
-                for ((sum, n), (x, _)) in sums.iter_mut().zip(x.iter().zip(gaps.iter())).filter(|(_, (_, gap))| !**gap) {
+                for ((sum, n), (x, _)) in sums.iter_mut().zip(x.iter().zip(gaps.iter())).filter(|(_, (_, gap))| !**gap)
+                {
                     (*sum, *n) = (*sum + f64::from(*x), *n + 1);
                 }
             }

@@ -12,6 +12,7 @@
 
 use crate::adapters::tempered_log_partition;
 use crate::base_rate::{base_rate_energy, base_rate_log_partition};
+use crate::configurations::refuse_given;
 use crate::linalg::col;
 use crate::rng::{Streams, derive};
 use crate::samplers::{BlockGibbs, Chains, Kernel};
@@ -123,6 +124,7 @@ impl LogPartition {
 /// [`Error::Shape`] if `base` has not one field a row.
 pub fn ais<M: Marginal + ?Sized>(model: &M, base: &[f32], settings: &Ais) -> Result<LogPartition> {
     settings.validate()?;
+    refuse_given(model, "log Z")?;
     if base.len() != model.n_rows() {
         return Err(Error::shape("fields of the base-rate model", model.n_rows(), base.len()));
     }

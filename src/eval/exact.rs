@@ -1,5 +1,6 @@
 //! Exact `log Z`: one side of the model is enumerated, the other summed out in closed form.
 
+use crate::configurations::refuse_given;
 use crate::linalg;
 use crate::sweep::groups;
 use crate::units::{Gaussian, LogPrecision};
@@ -20,6 +21,7 @@ const CHUNK: u64 = 1 << 8;
 /// # Errors
 /// [`Error::Intractable`] if every way needs more than 2³⁰ states, or has real units on the enumerated side.
 pub fn exact_log_partition<M: Marginal + ?Sized>(model: &M) -> Result<f64> {
+    refuse_given(model, "log Z")?;
     if let Some(precisions) = precisions(model) {
         return Ok(gaussian_log_partition(model, &precisions));
     }

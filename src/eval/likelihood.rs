@@ -1,6 +1,7 @@
 //! Energies with latent units summed out, and the log-likelihood that they and a log-partition give.
 
 use super::{Estimate, LogPartition};
+use crate::configurations::refuse_given;
 use crate::data::{Samples, in_chunks};
 use crate::sweep::{energies_without, first_group};
 use crate::{Error, Gibbs, Learn, Marginal, MatRef, Result, linalg};
@@ -44,6 +45,7 @@ pub fn log_likelihood<M: Marginal + Learn + ?Sized>(
     log_partition: &LogPartition,
 ) -> Result<LogLikelihood> {
     let summed = latent_group(model)?;
+    refuse_given(model, "one log Z for all samples")?;
     if samples.n_rows() != model.n_visible() {
         return Err(Error::shape("rows of samples", model.n_visible(), samples.n_rows()));
     }

@@ -194,7 +194,11 @@ pub fn exact_gradient<M: Train + Marginal + ?Sized, O: Objective<M> + ?Sized>(
     let mut gradients = vec![];
     for step in 0..n as u64 {
         let mut grad = model.params().zeros_like();
-        tally.possible(objective.gradient(model, &Batch { x: data, weights: &weights, missing: None, step }, &mut grad))?;
+        tally.possible(objective.gradient(
+            model,
+            &Batch { x: data, weights: &weights, missing: None, step },
+            &mut grad,
+        ))?;
         gradients.push(grad);
     }
     let size = 1.0 + super::probes::largest(&free) + (data.amax() as f64).powi(2);

@@ -1,8 +1,13 @@
 //! Models: energies with parameters. They know nothing of samplers, objectives or evaluators.
 
+mod conditional;
 mod convert;
+mod label;
 mod rbm;
+mod replicated_softmax;
+pub use conditional::ConditionalRbm;
 pub use rbm::{Kind, Rbm};
+pub use replicated_softmax::ReplicatedSoftmax;
 
 use crate::linalg::col;
 use crate::{Block, MatRef};

@@ -234,7 +234,7 @@ impl Rbm {
         b.unit.base_energy(self.theta(block, &[]), x) - dot(x, self.bias(block))
     }
     /// The part of the gradient that is linear in the states: `-Σ wₙ hvᵀ`, `-Σ wₙ v`, `-Σ wₙ h`.
-    fn grad_linear(v: MatRef<'_>, h: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+    pub(super) fn grad_linear(v: MatRef<'_>, h: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         add_outer(-1.0, h, v, weights, grad.slice_mut(W));
         Self::grad_biases(v, h, weights, grad);
     }
@@ -243,19 +243,30 @@ impl Rbm {
         rayon::join(|| add_columns(b, -1.0, v, weights), || add_columns(c, -1.0, h, weights));
     }
     /// The gradient of the units' own parameters, those of visible units at their values.
-    fn grad_visible_units(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+    pub(super) fn grad_visible_units(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         for b in self.visible_blocks() {
             let slot = &mut grad.slice_mut(VISIBLE_THETA)[self.thetas[b].clone()];
             grad_theta(&self.blocks[b], self.theta(b, &[]), x, weights, slot);
         }
     }
+    /// The expected gradient of the hidden units' own parameters, at their fields in states of `model`, whose hidden units are
+    /// those of this machine.
+    pub(super) fn grad_hidden_units<M: Gibbs>(
+        &self,
+        model: &M,
+        states: &mut States,
+        weights: &[f32],
+        grad: &mut Params,
+    ) {
+        for b in self.hidden_blocks().filter(|&b| self.blocks[b].unit.n_theta() > 0) {
+            let slot = &mut grad.slice_mut(HIDDEN_THETA)[self.thetas[b].clone()];
+            grad_theta_expected(&self.blocks[b], self.theta(b, &[]), states.field(model, b), weights, slot);
+        }
+    }
     /// The expected gradient of the units' own parameters.
     fn grad_units(&self, states: &mut States, weights: &[f32], grad: &mut Params) {
         self.grad_visible_units(states.x(), weights, grad);
-        for b in self.hidden_blocks().filter(|&b| self.blocks[b].unit.n_theta() > 0) {
-            let slot = &mut grad.slice_mut(HIDDEN_THETA)[self.thetas[b].clone()];
-            grad_theta_expected(&self.blocks[b], self.theta(b, &[]), states.field(self, b), weights, slot);
-        }
+        self.grad_hidden_units(self, states, weights, grad);
     }
 }
 

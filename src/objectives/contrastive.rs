@@ -7,7 +7,9 @@
 //! - Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
 //! - Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008.
 
-use super::{Centring, Clamped, Enumerated, Filled, FromData, Negative, Negatives, Objective, Persistent, Positive, Report};
+use super::{
+    Centring, Clamped, Enumerated, Filled, FromData, Negative, Negatives, Objective, Persistent, Positive, Report,
+};
 use crate::samplers::{BlockGibbs, Chains};
 use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved};
 

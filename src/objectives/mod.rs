@@ -2,12 +2,16 @@
 
 mod centring;
 mod contrastive;
+mod discriminative;
 mod negative;
 mod positive;
+mod sum;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
+pub use discriminative::Discriminative;
 pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
 pub use positive::{Clamped, Filled, Positive};
+pub use sum::Sum;
 
 use crate::samplers::Moves;
 use crate::{Batch, Params, Result, Resume};

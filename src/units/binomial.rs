@@ -27,7 +27,7 @@ fn sigmoid(f: f32) -> f64 {
 }
 
 /// `ψ(x)` for `x > 0`: by recurrence to 6 and beyond, where its asymptotic series ends below 1e-10.
-fn digamma(mut x: f64) -> f64 {
+pub(super) fn digamma(mut x: f64) -> f64 {
     let mut below = 0.0;
     while x < 6.0 {
         below -= 1.0 / x;

@@ -9,6 +9,7 @@
 //! | [`Spin`] | -1, 1 | 0 | `log 2 cosh φ` |
 //! | [`Softmax`] | one of `q` | 0 | `log Σ e^{φₖ}` |
 //! | [`Binomial`] | 0, 1, …, `n` | `-log C(n, x)` | `n log(1 + e^φ)` |
+//! | [`Multinomial`] | counts of sum `D` | `Σ log xₖ!` | `D log Σ e^{φₖ} - log D!` |
 //! | [`Gaussian`] | ℝ | `½x²` | `½φ² + ½ log 2π` |
 //! | [`LogPrecision`] | ℝ | `½ e^λ x²` | `½ e^{-λ} φ² - ½ λ + ½ log 2π` |
 //! | [`Relu`] | `x ≥ 0` | `½x²` | `½φ² + ½ log 2π + log Φ(φ)` |
@@ -17,6 +18,7 @@ mod bernoulli;
 mod binomial;
 mod gaussian;
 mod log_precision;
+mod multinomial;
 mod relu;
 mod softmax;
 mod spin;
@@ -24,6 +26,7 @@ pub use bernoulli::Bernoulli;
 pub use binomial::Binomial;
 pub use gaussian::Gaussian;
 pub use log_precision::LogPrecision;
+pub use multinomial::Multinomial;
 pub use relu::Relu;
 pub use softmax::Softmax;
 pub use spin::Spin;

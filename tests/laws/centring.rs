@@ -69,7 +69,9 @@ fn the_centred_gradient_is_the_gradient_in_centred_coordinates() {
             offsets.slide(if k == 0 { 1.0 } else { 0.3f32 as f64 }, &Offsets::of_data(&oracle, v));
             let mut grad = rbm.params().zeros_like();
             let weights = vec![2.0; v.ncols()];
-            objective.gradient(&rbm, &Batch { x: v.as_view(), weights: &weights, missing: None, step: k as u64 }, &mut grad).unwrap();
+            objective
+                .gradient(&rbm, &Batch { x: v.as_view(), weights: &weights, missing: None, step: k as u64 }, &mut grad)
+                .unwrap();
             let expected = offsets.gradient(&oracle, |o| loss(o, v));
             for (i, (&g, e)) in grad.as_slice().iter().zip(expected).enumerate() {
                 close(g as f64, e, 20.0, &format!("{} batch {k} entry {i}", name(&rbm)));
