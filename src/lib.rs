@@ -10,6 +10,7 @@
 //! | read or make data | [`data`] |
 //! | train | [`train`], [`objectives`], [`optim`] |
 //! | sample | [`Chains`], [`samplers`] |
+//! | ask it: samples, missing values, features, scores | [`infer`] |
 //! | know how good it is | [`eval`] |
 //! | keep it, see it | [`io`], [`mod@viz`], [`mod@report`] |
 //! | check your own model | [`laws`] |
@@ -42,6 +43,7 @@ pub mod data;
 pub mod energy;
 pub mod error;
 pub mod eval;
+pub mod infer;
 pub mod io;
 pub mod laws;
 pub mod linalg;

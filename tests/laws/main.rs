@@ -15,6 +15,7 @@ mod evaluation;
 mod files;
 mod gradient;
 mod hostile;
+mod infer;
 mod kinds;
 mod kit;
 mod label;
