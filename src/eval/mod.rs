@@ -6,6 +6,7 @@ mod exact;
 mod likelihood;
 mod pseudo;
 mod reconstruct;
+mod roc;
 pub use crate::sweep::energies_without;
 pub use ais::{Ais, LogPartition, ais, log_mean_exp};
 pub use diagnostics::Diagnostics;
@@ -13,6 +14,7 @@ pub use exact::exact_log_partition;
 pub use likelihood::{LogLikelihood, latent_group, log_likelihood, mean_of};
 pub use pseudo::pseudo_log_likelihood;
 pub use reconstruct::reconstruction_error;
+pub use roc::roc_area;
 
 /// An average and its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
