@@ -49,7 +49,7 @@ struct Settings {
     #[arg(long, value_name = "F", default_value_t = 0.15)]
     learning_rate: f32,
     /// Gibbs sweeps before a draw
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one())]
     sweeps: usize,
     /// Test images that the error is told of [default: all]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
@@ -135,7 +135,7 @@ fn samples(rbm: &Rbm, mean: &[f32], pixels: &Mat, unknown: impl Fn(usize, usize)
 /// Half digits, digits with lost pixels, digits of a class.
 fn pictures(s: &Settings, rbm: &Rbm, mean: &[f32], test: &Mat, images: &Images, out: &Path) -> Result<()> {
     let (height, width, d) = (images.height, images.width, images.n_pixels());
-    let draws = |k: u64| Draws { sweeps: s.sweeps, averaged: 50, seed: derive(s.common.seed, &format!("picture {k}")) };
+    let draws = |k: u64| Draws { sweeps: s.sweeps, seed: derive(s.common.seed, &format!("picture {k}")), ..Draws::default() };
     let pixels = test.columns(0, 10).clone_owned();
     let lost = |i: usize, j: usize| (i * 7919 + j * 104_729) % 1009 < 706; // about 70 %, spread evenly
     let kinds: [(&str, &dyn Fn(usize, usize) -> bool); 2] = [("halves.png", &|i, _| i >= d / 2), ("lost.png", &lost)];
@@ -154,7 +154,7 @@ fn pictures(s: &Settings, rbm: &Rbm, mean: &[f32], test: &Mat, images: &Images, 
     for k in 4..12 {
         let x = Mat::from_fn(rbm.n_visible(), CLASSES, |i, j| if i < d { mean[i] } else { f32::from(i - d == j) });
         let unknown = Mask::from_fn(rbm.n_visible(), CLASSES, |i, _| i < d);
-        let long = Draws { sweeps: 20 * s.sweeps, averaged: 1, ..draws(k) };
+        let long = Draws { sweeps: 40 * s.sweeps, chains: 1, averaged: 1, ..draws(k) };
         rows.push(impute(rbm, x.as_view(), &unknown, &long)?.mean.rows(0, d).clone_owned());
     }
     save(&rows, (height, width), &out.join("classes.png"))
@@ -176,7 +176,7 @@ fn tell(
     let n = s.images.unwrap_or(if s.quick { 200 } else { test.ncols() }).min(test.ncols());
     let (pixels, d) = (test.columns(0, n).clone_owned(), images.n_pixels());
     let (x, mask) = samples(rbm, mean, &pixels, |i, _| i >= d / 2);
-    let draws = Draws { sweeps: s.sweeps, averaged: 50, seed: derive(s.common.seed, "lower halves") };
+    let draws = Draws { sweeps: s.sweeps, seed: derive(s.common.seed, "lower halves"), ..Draws::default() };
     let guess = impute(rbm, x.as_view(), &mask, &draws)?.mean;
     let squares = |of: &dyn Fn(usize, usize) -> f32, truth: &dyn Fn(usize, usize) -> f32| -> f64 {
         let one = |j: usize| (d / 2..d).map(|i| f64::from(of(i, j) - truth(i, j)).powi(2)).sum::<f64>();

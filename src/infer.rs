@@ -28,14 +28,16 @@ use nalgebra::DMatrix;
 pub struct Draws {
     /// Gibbs sweeps before the first draw.
     pub sweeps: usize,
-    /// Draws that are averaged, a sweep apart ([`impute`]); at least 1.
+    /// Chains of a sample whose draws are averaged ([`impute`]); at least 1. One chain may stay with one of several answers.
+    pub chains: usize,
+    /// Draws of a chain that are averaged, a sweep apart ([`impute`]); at least 1.
     pub averaged: usize,
     /// What all is drawn from.
     pub seed: u64,
 }
 impl Default for Draws {
     fn default() -> Self {
-        Self { sweeps: 100, averaged: 100, seed: 0 }
+        Self { sweeps: 50, chains: 10, averaged: 20, seed: 0 }
     }
 }
 
@@ -76,35 +78,42 @@ pub struct Imputed {
     pub deviation: Mat,
 }
 
-/// The mean and the standard deviation of what `unknown` marks given the rest, over [`Draws::averaged`] sweeps of a chain for each
-/// sample. Both are averages of conditional means and variances of the units given their neighbours, not of draws.
+/// The mean and the standard deviation of what `unknown` marks given the rest, over [`Draws::averaged`] sweeps of
+/// [`Draws::chains`] chains for each sample. Both are made of conditional means and variances of the units given their neighbours,
+/// not of draws.
 ///
 /// For a conditional model with everything but the inputs unknown, it is the prediction and its uncertainty.
 ///
 /// # Errors
 /// Those of [`complete`], and [`Error::Value`] if nothing is averaged.
 pub fn impute<M: Gibbs + Learn + ?Sized>(model: &M, x: MatRef<'_>, unknown: &Mask, draws: &Draws) -> Result<Imputed> {
-    if draws.averaged == 0 {
+    if draws.averaged * draws.chains == 0 {
         return Err(Error::value("the number of draws that are averaged", "at least 1", 0));
     }
-    let mut chains = begin(model, x, unknown, draws)?;
+    // The chains of a sample stand side by side.
+    let beside = |j: usize| j / draws.chains;
+    let many = Mat::from_fn(x.nrows(), x.ncols() * draws.chains, |i, j| x[(i, beside(j))]);
+    let unknown_of_many = Mask::from_fn(x.nrows(), many.ncols(), |i, j| unknown[(i, beside(j))]);
+    let mut chains = begin(model, many.as_view(), &unknown_of_many, draws)?;
     chains.advance(&BlockGibbs::new(draws.sweeps), model);
     let d = model.n_visible();
     let blocks: Vec<usize> = (0..model.blocks().len()).filter(|&b| model.blocks()[b].rows.end <= d).collect();
-    let mut mean = chains.states.x().rows(0, d).clone_owned();
+    let (mut mean, mut deviation) = (x.clone_owned(), Mat::zeros(d, x.ncols()));
     let (mut first, mut second) = (DMatrix::<f64>::zeros(d, x.ncols()), DMatrix::<f64>::zeros(d, x.ncols()));
     for _ in 0..draws.averaged {
         chains.advance(&BlockGibbs::new(1), model);
         for &b in &blocks {
             let rows = model.blocks()[b].rows.clone();
             let (means, variances) = moments(model, &mut chains.states, b);
-            first.rows_range_mut(rows.clone()).zip_apply(&means, |sum, m| *sum += f64::from(m));
-            let squares = means.zip_map(&variances, |m, v| f64::from(v) + f64::from(m).powi(2));
-            second.rows_range_mut(rows).zip_apply(&squares, |sum: &mut f64, s| *sum += s);
+            for (j, (m, v)) in means.column_iter().zip(variances.column_iter()).enumerate() {
+                for (i, (&m, &v)) in rows.clone().zip(m.iter().zip(v.iter())) {
+                    first[(i, beside(j))] += f64::from(m);
+                    second[(i, beside(j))] += f64::from(v) + f64::from(m).powi(2);
+                }
+            }
         }
     }
-    let n = draws.averaged as f64;
-    let mut deviation = Mat::zeros(d, x.ncols());
+    let n = (draws.averaged * draws.chains) as f64;
     for (k, _) in unknown.iter().enumerate().filter(|(_, u)| **u) {
         let m = first[k] / n;
         (mean[k], deviation[k]) = (m as f32, (second[k] / n - m * m).max(0.0).sqrt() as f32);

@@ -27,7 +27,7 @@ fn what_is_unknown_has_its_conditional_moments() {
     const N: usize = 2000;
     let x = Mat::from_fn(5, N, |i, _| if unknown[i] { f32::NAN } else { v[i] });
     let mask = Mask::from_fn(5, N, |i, _| unknown[i]);
-    let draws = Draws { sweeps: 60, averaged: 20, seed: 4 };
+    let draws = Draws { sweeps: 60, chains: 1, averaged: 20, seed: 4 };
     let (drawn, guess) =
         (complete(&rbm, x.as_view(), &mask, &draws).unwrap(), impute(&rbm, x.as_view(), &mask, &draws).unwrap());
     for i in 0..5 {
@@ -53,7 +53,7 @@ fn samples_are_those_of_the_model() {
     let rbm = cases::bernoulli(4, 3, 5);
     let (all, p) = visible(&rbm);
     let n = 20_000;
-    let v = sample(&rbm, &[0.0; 7], n, &Draws { sweeps: 60, averaged: 1, seed: 2 }).unwrap();
+    let v = sample(&rbm, &[0.0; 7], n, &Draws { sweeps: 60, seed: 2, ..Draws::default() }).unwrap();
     for (column, p) in all.column_iter().zip(p) {
         let count = v.column_iter().filter(|w| *w == column).count() as f64;
         assert!((count / n as f64 - p).abs() < 5.0 * (p * (1.0 - p) / n as f64).sqrt(), "{count} of {n}, p = {p}");
@@ -81,7 +81,7 @@ fn predictions_of_a_conditional_machine() {
     let (n, u) = (1000, [1.0, -0.5]);
     let x = Mat::from_fn(4, n, |i, _| if i < 2 { u[i] } else { f32::INFINITY });
     let unknown = Mask::from_fn(4, n, |i, _| i >= 2);
-    let guess = impute(&model, x.as_view(), &unknown, &Draws { sweeps: 40, averaged: 10, seed: 1 }).unwrap();
+    let guess = impute(&model, x.as_view(), &unknown, &Draws { sweeps: 40, chains: 3, averaged: 10, seed: 1 }).unwrap();
     let (all, p) = visible(&shifted(u));
     for i in 0..2 {
         let expected: f64 = all.row(i).iter().zip(&p).map(|(x, p)| f64::from(*x) * p).sum();
@@ -101,6 +101,7 @@ fn what_does_not_fit_is_refused() {
     assert!(complete(&rbm, x.as_view(), &Mask::repeat(3, 1, true), &draws).is_err());
     assert!(complete(&rbm, Mat::zeros(5, 2).as_view(), &Mask::repeat(5, 2, true), &draws).is_err());
     assert!(impute(&rbm, x.as_view(), &mask, &Draws { averaged: 0, ..draws }).is_err());
+    assert!(impute(&rbm, x.as_view(), &mask, &Draws { chains: 0, ..draws }).is_err());
     assert!(sample(&rbm, &[0.0; 3], 1, &draws).is_err() && features(&rbm, Mat::zeros(5, 2).as_view()).is_err());
     assert!(scores(&rbm, Mat::zeros(2, 2).as_view()).is_err());
 }
