@@ -202,7 +202,7 @@ mod tests {
     fn the_border_is_like_the_middle() {
         // Whether a pixel and its neighbour are of one leaf, at the corner and in the middle, over independent images.
         let leaves = DeadLeaves { height: 16, width: 16, smallest: 1.0, largest: 40.0 };
-        let images = leaves.images(6000, 5).unwrap();
+        let images = leaves.images(30_000, 5).unwrap();
         let alike = |at: usize| {
             let alike =
                 (0..images.n()).map(|i| images.image(i)).map(|image| f64::from(u8::from(image[at] == image[at + 1])));
