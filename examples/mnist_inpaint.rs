@@ -135,7 +135,8 @@ fn samples(rbm: &Rbm, mean: &[f32], pixels: &Mat, unknown: impl Fn(usize, usize)
 /// Half digits, digits with lost pixels, digits of a class.
 fn pictures(s: &Settings, rbm: &Rbm, mean: &[f32], test: &Mat, images: &Images, out: &Path) -> Result<()> {
     let (height, width, d) = (images.height, images.width, images.n_pixels());
-    let draws = |k: u64| Draws { sweeps: s.sweeps, seed: derive(s.common.seed, &format!("picture {k}")), ..Draws::default() };
+    let draws =
+        |k: u64| Draws { sweeps: s.sweeps, seed: derive(s.common.seed, &format!("picture {k}")), ..Draws::default() };
     let pixels = test.columns(0, 10).clone_owned();
     let lost = |i: usize, j: usize| (i * 7919 + j * 104_729) % 1009 < 706; // about 70 %, spread evenly
     let kinds: [(&str, &dyn Fn(usize, usize) -> bool); 2] = [("halves.png", &|i, _| i >= d / 2), ("lost.png", &lost)];

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Deflate spends at least two bits on 258 bytes, so it never expands by more than this.
-const DEFLATE_RATIO: u64 = 1032;
+pub(super) const DEFLATE_RATIO: u64 = 1032;
 
 /// Grey images of one size, one byte a pixel: 0 is background, 255 is full ink.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,24 +3,58 @@
 //! The one idea is [`Samples`]: whatever can write chosen samples as columns is data, be it a matrix in memory, a byte
 //! a pixel, or bits that are drawn anew each epoch. The module knows matrices and files; it knows no model and no
 //! training.
+//!
+//! | to read or make | see |
+//! |---|---|
+//! | MNIST and its kin | [`Folder`], [`read_images`] |
+//! | NumPy arrays | [`read_npy`], [`read_npz`], [`write_npy`] |
+//! | tables of numbers, with missing entries and labels | [`Csv`] |
+//! | folders of pictures | `read_image_folder`, `read_image_classes` (feature `images`) |
+//! | patches of images | [`patches`], `read_patches`, [`DeadLeaves`] |
+//! | texts | [`Documents`] |
+//! | small sets whose distribution is known | [`bars_and_stripes`], [`shifter`] |
 
 mod batches;
+mod classes;
+mod corpus;
+mod csv;
+mod dead_leaves;
+mod documents;
 mod encode;
 mod idx;
+#[cfg(feature = "images")]
+mod images;
+mod listing;
 mod masked;
+mod npy;
+mod npz;
+mod patches;
 mod stacked;
 mod standardise;
 mod synthetic;
+mod tokens;
 mod weighted;
+mod whiten;
 
 pub use batches::{Batches, Minibatch, order};
+pub use corpus::Fields;
+pub use csv::{Column, Csv, Table};
+pub use dead_leaves::DeadLeaves;
+pub use documents::{Documents, Vocabulary};
 pub use encode::{Pixels, Redrawn, bernoulli, one_hot, real, threshold};
 pub use idx::{Folder, Images, Labelled, parse_images, parse_labels, read_images, read_labels};
+#[cfg(feature = "images")]
+pub use images::{Sizing, parse_image, read_image_classes, read_image_folder, read_patches};
 pub use masked::Masked;
+pub use npy::{parse_npy, read_npy, read_npy_missing, write_npy};
+pub use npz::{parse_npz, read_npz, read_npz_missing};
+pub use patches::patches;
 pub use stacked::Stacked;
 pub use standardise::Standardise;
 pub use synthetic::{BarsAndStripes, bars_and_stripes, shifter};
+pub use tokens::{STOP_WORDS, Tokens};
 pub use weighted::Weighted;
+pub use whiten::{Whiten, Whitening};
 
 use crate::{Error, MaskMut, Mat, MatMut, MatRef, Result};
 use rayon::prelude::*;

@@ -108,7 +108,7 @@ pub fn shifter(n: usize, width: usize, seed: u64) -> Result<Mat> {
 }
 
 /// Zeros, if there is memory for them.
-fn zeros(rows: usize, n: usize) -> Result<Mat> {
+pub(super) fn zeros(rows: usize, n: usize) -> Result<Mat> {
     let mut values = Vec::new();
     let len = rows.checked_mul(n).filter(|&len| len > 0 && values.try_reserve_exact(len).is_ok());
     let len = len.ok_or_else(|| {

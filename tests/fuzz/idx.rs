@@ -18,11 +18,11 @@ pub(crate) fn targets() -> [Target; 3] {
     let packed = |bytes| 3 * DEFLATE * bytes + OVERHEAD;
     let images = |bytes: &[u8]| reached(parse_images(bytes, Path::new("f")).map(drop));
     [
-        Target { name: "IDX images", share: 0.2, memory: plain, make: |rng| file(rng, 3), read: images },
-        Target { name: "IDX images, gzipped", share: 0.1, memory: packed, make: |rng| gzipped(rng, 3), read: images },
+        Target { name: "IDX images", share: 0.14, memory: plain, make: |rng| file(rng, 3), read: images },
+        Target { name: "IDX images, gzipped", share: 0.06, memory: packed, make: |rng| gzipped(rng, 3), read: images },
         Target {
             name: "IDX labels",
-            share: 0.1,
+            share: 0.06,
             memory: plain,
             make: |rng| file(rng, 1),
             read: |bytes| reached(parse_labels(bytes, Path::new("f")).map(drop)),

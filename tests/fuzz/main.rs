@@ -4,11 +4,15 @@
 //! a number of the state; and seal what has a checksum again. Most inputs so get past magic number and header; how many is
 //! printed, and asserted. `HARMONIUM_FUZZ=n` sets the number of inputs, a million unless set.
 
+mod arrays;
 mod idx;
+#[cfg(feature = "images")]
+mod images;
 mod mutate;
 #[cfg(feature = "viz")]
 mod report;
 mod tensors;
+mod texts;
 
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -46,6 +50,9 @@ fn no_file_makes_a_reader_panic_or_exhaust_memory() {
     let (mut deep, mut all) = (0, 0);
     println!("{:24} {:>9} {:>9} {:>9} {:>9} {:>16}", "reader", "inputs", "header", "content", "whole", "memory, times");
     let targets = idx::targets().into_iter().chain(tensors::targets());
+    let targets = targets.chain(arrays::targets()).chain(texts::targets());
+    #[cfg(feature = "images")]
+    let targets = targets.chain(images::targets());
     #[cfg(feature = "viz")]
     let targets = targets.chain(report::targets());
     for target in targets {

@@ -20,9 +20,9 @@ pub(crate) fn targets() -> [Target; 4] {
     let model = |bytes: &[u8]| reached(parse_rbm(bytes, Path::new("f")).map(drop));
     let checkpoint = |bytes: &[u8]| reached(Checkpoint::parse(bytes, Path::new("f")).map(drop));
     [
-        Target { name: "model", share: 0.29, memory, make: |rng| mutated(rng, &MODEL), read: model },
-        Target { name: "tensors", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
-        Target { name: "checkpoint", share: 0.15, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
+        Target { name: "model", share: 0.2, memory, make: |rng| mutated(rng, &MODEL), read: model },
+        Target { name: "tensors", share: 0.06, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
+        Target { name: "checkpoint", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
         Target { name: "checkpoint, sealed", share: 0.05, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
     ]
 }
