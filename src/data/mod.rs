@@ -14,7 +14,7 @@ pub use batches::{Batches, order};
 pub use encode::{Pixels, Redrawn, bernoulli, one_hot, real, threshold};
 pub use idx::{Folder, Images, Labelled, parse_images, parse_labels, read_images, read_labels};
 pub use standardise::Standardise;
-pub use synthetic::{BarsAndStripes, bars_and_stripes, shifter};
+pub use synthetic::{BarsAndStripes, FourModes, bars_and_stripes, four_modes, shifter};
 
 use crate::{Error, Mat, MatMut, MatRef, Result};
 use rayon::prelude::*;

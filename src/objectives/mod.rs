@@ -2,10 +2,14 @@
 
 mod centring;
 mod contrastive;
+mod fast_weights;
 mod negative;
+mod tempered;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
+pub use fast_weights::FastWeights;
 pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
+pub use tempered::Tempered;
 
 use crate::samplers::Moves;
 use crate::{Batch, Params, Result, Resume};
@@ -17,6 +21,8 @@ pub struct Report {
     pub loss: Option<f64>,
     /// What the chains did.
     pub moves: Moves,
+    /// Swaps between neighbouring temperatures; none without tempering.
+    pub swaps: Moves,
 }
 
 /// Turns a batch into an estimate of the gradient of a loss.

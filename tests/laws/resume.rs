@@ -6,12 +6,13 @@ use harmonium::laws::{self, HandOver, Verdict};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Centring, Contrastive, Objective, Report};
 use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
+use harmonium::samplers::Tempering;
 use harmonium::train::{EarlyStopping, Fit, History, Named, Progress, PseudoLogLikelihood, Run, Silent};
-use harmonium::{Batch, Chains, Learn, Mat, Params, Result, Resume, Saved};
+use harmonium::{Batch, Chains, Energy, Learn, Mat, Params, Result, Resume, Saved};
 
 type Method = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
 /// Training methods: a new one is one line here.
-const METHODS: [(&str, Method); 6] = [
+const METHODS: [(&str, Method); 10] = [
     ("CD, centred", |_| Box::new(Contrastive::cd(2, 5))),
     ("CD, plain", |_| Box::new(Contrastive::cd(2, 5).plain())),
     ("PCD, centred", |m| Box::new(Contrastive::pcd(2, Chains::zeros(m, 21, 5)))),
@@ -22,6 +23,18 @@ const METHODS: [(&str, Method); 6] = [
         Box::new(pcd)
     }),
     ("exact", |m| Box::new(Contrastive::exact(m).unwrap())),
+    ("CD with a rising k", |_| {
+        let mut cd = Contrastive::cd(1, 5);
+        cd.negative.k = Schedule::Linear { from: 1.0, to: 4.0, steps: 20 };
+        Box::new(cd)
+    }),
+    ("fast PCD, centred", |m| Box::new(Contrastive::fpcd(m, 1, Chains::zeros(m, 21, 5), 0.2))),
+    ("fast PCD, plain", |m| Box::new(Contrastive::fpcd(m, 2, Chains::zeros(m, 10, 5), 0.1).plain())),
+    ("tempered PCD", |m| {
+        let base = vec![0.1; m.n_rows()];
+        let tempering = Tempering::new(m, Tempering::linear(4, 0.2), base, 21, 5).unwrap();
+        Box::new(Contrastive::tempered(1, tempering))
+    }),
 ];
 type Build = fn() -> Box<dyn Optimizer>;
 /// Optimisers: a new one is one line here.
