@@ -1,4 +1,4 @@
-//! Law 17: what the kinds of negative phase have in common is the same to the bit, and what sets them apart is what they say.
+//! Law 19: what the kinds of negative phase have in common is the same to the bit, and what sets them apart is what they say.
 
 use crate::cases::{self, name};
 use harmonium::data::bars_and_stripes;

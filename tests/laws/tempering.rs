@@ -1,4 +1,4 @@
-//! Law 16: parallel tempering leaves the distribution of every temperature alone, swaps as often as it should, and evens its
+//! Law 18: parallel tempering leaves the distribution of every temperature alone, swaps as often as it should, and evens its
 //! ladder.
 
 use crate::cases::{self, name};
