@@ -12,9 +12,9 @@ use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{At, Optimizer, Sgd};
 use harmonium::rng::ChainRng;
-use harmonium::samplers::BlockGibbs;
+use harmonium::samplers::{BlockGibbs, Tempering};
 use harmonium::units::Bernoulli;
-use harmonium::{Batch, Chains, Learn, Mat, Train};
+use harmonium::{Annealed, Batch, Chains, Learn, Mat, Train};
 use rand::RngExt;
 use rayon::ThreadPoolBuilder;
 use std::hint::black_box;
@@ -106,6 +106,27 @@ fn sampling(c: &mut Criterion) {
     group.finish();
 }
 
+/// What swaps cost: a sweep of every temperature, alone and with a round of swaps.
+fn tempering(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tempered sweep");
+    let (rbm, temperatures, base) = (rbm(), 10, vec![0.0; VISIBLE + HIDDEN]);
+    let size = format!("{VISIBLE}x{HIDDEN}x{COLUMNS}, {temperatures} temperatures");
+    group.throughput(Throughput::Elements((temperatures * COLUMNS) as u64));
+    let betas = Tempering::linear(temperatures, 0.9);
+    let mut chains: Vec<Chains> =
+        (0..temperatures as u64).map(|k| Chains::from_base(&rbm, &base, COLUMNS, k)).collect();
+    group.bench_function(format!("{size}, no swaps"), |b| {
+        b.iter(|| {
+            for (chains, &beta) in chains.iter_mut().zip(&betas) {
+                chains.advance(&BlockGibbs::backward(1), &Annealed::new(&rbm, &base, beta));
+            }
+        });
+    });
+    let mut tempering = Tempering::new(&rbm, betas.clone(), base.clone(), COLUMNS, 1).expect("a ladder");
+    group.bench_function(size, |b| b.iter(|| tempering.advance(&rbm)));
+    group.finish();
+}
+
 fn updates(c: &mut Criterion) {
     let mut group = c.benchmark_group("update");
     group.throughput(Throughput::Elements(COLUMNS as u64));
@@ -146,5 +167,5 @@ fn short() -> Criterion {
     let criterion = Criterion::default().sample_size(20).without_plots();
     criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(2000))
 }
-criterion_group! { name = benches; config = short(); targets = products, units, sampling, updates, annealing }
+criterion_group! { name = benches; config = short(); targets = products, units, sampling, tempering, updates, annealing }
 criterion_main!(benches);

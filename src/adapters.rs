@@ -61,9 +61,11 @@ impl<M: Gibbs + ?Sized> Gibbs for Annealed<'_, M> {
         }
     }
     /// The model's own sweep; cached fields stay those of the model, so a change of temperature keeps them. One
-    /// temperature over another goes block by block.
+    /// temperature over another goes block by block; at `β = 1` there is none, and the bits are those of the model.
     fn sweep(&self, slab: &mut Slab<'_>, response: &mut Response<'_>) {
-        if response.is_tempered() {
+        if self.beta == 1.0 {
+            self.model.sweep(slab, response);
+        } else if response.is_tempered() {
             sweep::blocks(self, slab, response);
         } else {
             self.model.sweep(slab, &mut response.tempered(self.beta, self.base));

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 /// The most columns of a slab (measured; see DESIGN.md): tables of partial sums are filled for each slab anew, and its states
 /// and fields should stay in the cache.
-const WIDEST: usize = 64;
+pub(crate) const WIDEST: usize = 64;
 
 /// States in columns, cached fields and means, and which units are frozen.
 ///
@@ -321,9 +321,31 @@ impl Slab<'_> {
         }
         view_rows(self.fields, self.rows, rows)
     }
-    /// The field that [`Slab::field`] made last, to be read beside the states.
-    pub(crate) fn known_field<M: Energy + ?Sized>(&self, model: &M, block: usize) -> MatRef<'_> {
-        view_rows(self.fields, self.rows, model.blocks()[block].rows.clone())
+    /// The states, the field of a block, and scratch memory for one column of it.
+    pub(crate) fn x_field_and_scratch<M: Gibbs + ?Sized>(
+        &mut self,
+        model: &M,
+        block: usize,
+    ) -> (MatRef<'_>, MatRef<'_>, &mut [f32]) {
+        self.field(model, block);
+        let (rows, scratch) = (model.blocks()[block].rows.clone(), &mut self.known.scratch);
+        scratch.resize(scratch.len().max(rows.len()), 0.0);
+        let scratch = &mut scratch[..rows.len()];
+        let x = MatRef::from_slice(self.x, self.rows, self.columns);
+        (x, view_rows(self.fields, self.rows, rows), scratch)
+    }
+    /// Exchanges columns with a slab of the same shape: states, and what both know about them under the same version.
+    /// What is frozen stays where it is.
+    pub(crate) fn exchange(&mut self, other: &mut Slab<'_>, columns: impl Iterator<Item = usize>) {
+        assert_eq!((self.rows, self.columns), (other.rows, other.columns), "slabs of one shape");
+        agree(&mut self.known.fields, &mut other.known.fields);
+        agree(&mut self.known.means, &mut other.known.means);
+        for j in columns {
+            let column = j * self.rows..(j + 1) * self.rows;
+            self.x[column.clone()].swap_with_slice(&mut other.x[column.clone()]);
+            self.fields[column.clone()].swap_with_slice(&mut other.fields[column.clone()]);
+            self.means[column.clone()].swap_with_slice(&mut other.means[column]);
+        }
     }
     /// `E[x_block | rest]`, computed unless known.
     pub fn mean<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
@@ -393,6 +415,16 @@ impl Slab<'_> {
     }
     fn all_frozen(&self, rows: &Range<usize>) -> bool {
         self.frozen.is_some() && (0..self.columns).all(|j| self.frozen(rows, j).is_some_and(|m| m.iter().all(|&f| f)))
+    }
+}
+
+/// Forgets what only one of two knows.
+fn agree(a: &mut Vec<Version>, b: &mut Vec<Version>) {
+    let n = a.len().min(b.len());
+    a.truncate(n);
+    b.truncate(n);
+    for (a, b) in a.iter_mut().zip(b).filter(|(a, b)| a != b) {
+        (*a, *b) = (Version::NONE, Version::NONE);
     }
 }
 

@@ -51,7 +51,7 @@ pub use npz::{parse_npz, read_npz, read_npz_missing};
 pub use patches::patches;
 pub use stacked::Stacked;
 pub use standardise::Standardise;
-pub use synthetic::{BarsAndStripes, bars_and_stripes, shifter};
+pub use synthetic::{BarsAndStripes, FourModes, bars_and_stripes, four_modes, shifter};
 pub use tokens::{STOP_WORDS, Tokens};
 pub use weighted::Weighted;
 pub use whiten::{Whiten, Whitening};

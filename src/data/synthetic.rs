@@ -107,6 +107,98 @@ pub fn shifter(n: usize, width: usize, seed: u64) -> Result<Mat> {
     Ok(samples)
 }
 
+/// Four images of 4 × 4 pixels, as far from each other as four can be, and noise around them: data with modes that chains do
+/// not pass between (after Desjardins, Courville, Bengio, Vincent and Delalleau 2010, "Tempered Markov chain Monte Carlo
+/// for training of restricted Boltzmann machines"; their images were others of this kind).
+///
+/// ```text
+/// p(v) = ¼ Σ_m flip^d (1 - flip)^(16 - d),   d = the number of pixels in which v and image m differ
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct FourModes {
+    /// The images, pixels row by row: 16 × 4, any two of them 10 or 11 pixels apart.
+    pub modes: Mat,
+    /// The probability that a pixel is not that of its image, independently of the others.
+    pub flip: f64,
+}
+
+/// The four modes with pixels that flip with this probability. At 0.1 chains still mix; at 0.001 they do not.
+///
+/// # Errors
+///
+/// [`Error::Value`] unless `flip` is within 0..=1/2.
+pub fn four_modes(flip: f64) -> Result<FourModes> {
+    if !(0.0..=0.5).contains(&flip) {
+        return Err(Error::value("the probability of a flip", "within 0..=0.5", flip));
+    }
+    // A pixel tells two of the images from the other two, in one of three ways: five, five and six pixels of each. More
+    // than 64 of the 6 · 16 differences there cannot be, and these are shared out as evenly as they can be.
+    let on = |pixel: usize, mode: usize| match pixel % 3 {
+        0 => mode % 2 == 1,
+        1 => mode / 2 == 1,
+        _ => mode == 1 || mode == 2,
+    };
+    Ok(FourModes { modes: Mat::from_fn(16, 4, |pixel, mode| f32::from(u8::from(on(pixel, mode)))), flip })
+}
+
+impl FourModes {
+    /// `n` samples, 16 × `n`: of image 0, 1, 2, 3, 0, 1 … in turn, so that four images in a row have one of each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if `n` is 0 or more than memory can hold.
+    pub fn sample(&self, n: usize, seed: u64) -> Result<Mat> {
+        let mut samples = zeros(self.modes.nrows(), n)?;
+        let mut rng = keyed(seed, &[]);
+        for (k, mut sample) in samples.column_iter_mut().enumerate() {
+            for (pixel, of_mode) in sample.iter_mut().zip(self.modes.column(k % 4).iter()) {
+                *pixel = if rng.random::<f64>() < self.flip { 1.0 - of_mode } else { *of_mode };
+            }
+        }
+        Ok(samples)
+    }
+
+    /// In how many pixels an image differs from each of the four.
+    fn distances(&self, v: &[f32]) -> [usize; 4] {
+        std::array::from_fn(|m| self.modes.column(m).iter().zip(v).filter(|(a, b)| a != b).count())
+    }
+
+    /// `p(v)` of an image of 16 pixels.
+    ///
+    /// # Panics
+    ///
+    /// If it has not 16 pixels.
+    pub fn probability(&self, v: &[f32]) -> f64 {
+        assert_eq!(v.len(), 16, "pixels of an image");
+        let of_mode = |d: usize| self.flip.powi(d as i32) * (1.0 - self.flip).powi(16 - d as i32);
+        0.25 * self.distances(v).map(of_mode).iter().sum::<f64>()
+    }
+
+    /// The mode that an image of 16 pixels is nearest to; none if it is as near to two.
+    ///
+    /// # Panics
+    ///
+    /// If it has not 16 pixels.
+    pub fn nearest(&self, v: &[f32]) -> Option<usize> {
+        assert_eq!(v.len(), 16, "pixels of an image");
+        let distances = self.distances(v);
+        let least = *distances.iter().min()?;
+        let mut nearest = (0..4).filter(|&m| distances[m] == least);
+        nearest.next().filter(|_| nearest.next().is_none())
+    }
+
+    /// The probabilities of all 65 536 images; pixel `i` is bit `i` of the number.
+    fn probabilities(&self) -> impl Iterator<Item = f64> {
+        let image = |number: u32| std::array::from_fn::<f32, 16, _>(|pixel| (number >> pixel & 1) as f32);
+        (0..1 << 16).map(move |number| self.probability(&image(number)))
+    }
+
+    /// The entropy `−Σ p ln p` in nats: no model's mean log-likelihood exceeds its negative.
+    pub fn entropy(&self) -> f64 {
+        -self.probabilities().filter(|&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>()
+    }
+}
+
 /// Zeros, if there is memory for them.
 pub(super) fn zeros(rows: usize, n: usize) -> Result<Mat> {
     let mut values = Vec::new();
@@ -121,6 +213,7 @@ pub(super) fn zeros(rows: usize, n: usize) -> Result<Mat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::col;
     use std::collections::{HashMap, HashSet};
 
     fn key(column: impl IntoIterator<Item = f32>) -> Vec<u8> {
@@ -185,7 +278,49 @@ mod tests {
     }
 
     #[test]
+    fn the_four_modes_are_as_far_apart_as_can_be() {
+        let data = four_modes(0.0).unwrap();
+        let apart: Vec<usize> = (0..4)
+            .flat_map(|m| data.distances(col(&data.modes.as_view(), m)).into_iter().skip(m + 1).collect::<Vec<_>>())
+            .collect();
+        // Plotkin's bound: a mean of 32/3.
+        assert_eq!((apart.len(), apart.iter().sum::<usize>(), apart.iter().min()), (6, 64, Some(&10)));
+        assert!((data.entropy() - 4f64.ln()).abs() < 1e-12);
+        assert!((0..4).all(|m| data.nearest(col(&data.modes.as_view(), m)) == Some(m)));
+        let noise = four_modes(0.5).unwrap();
+        assert!((noise.entropy() - 16.0 * 2f64.ln()).abs() < 1e-9);
+    }
+
+    /// The chain rule: at this noise an image tells its mode but once in a hundred thousand times.
+    #[test]
+    fn the_entropy_of_four_modes_is_that_of_mode_and_noise() {
+        let data = four_modes(0.02).unwrap();
+        let total: f64 = data.probabilities().sum();
+        let pixel = -(0.02 * 0.02_f64.ln() + 0.98 * 0.98_f64.ln());
+        assert!((total - 1.0).abs() < 1e-12);
+        assert!((data.entropy() - (4f64.ln() + 16.0 * pixel)).abs() < 1e-4, "{}", data.entropy());
+    }
+
+    #[test]
+    fn samples_of_four_modes_take_turns_and_flip() {
+        let (data, n) = (four_modes(0.1).unwrap(), 20_000);
+        let samples = data.sample(n, 3).unwrap();
+        let mut by_pixel = [0.0; 16];
+        for (k, v) in samples.column_iter().enumerate() {
+            let mode = data.modes.column(k % 4);
+            v.iter().zip(mode.iter()).enumerate().for_each(|(i, (a, b))| by_pixel[i] += f64::from(u8::from(a != b)));
+        }
+        // Each of 16 shares is within five standard errors.
+        assert!(by_pixel.iter().all(|flips| (flips / n as f64 - 0.1).abs() < 5.0 * (0.09 / n as f64).sqrt()));
+        assert_eq!(data.sample(5, 3).unwrap(), samples.columns(0, 5));
+        assert_eq!(four_modes(0.0).unwrap().sample(8, 1).unwrap().columns(4, 4), data.modes);
+    }
+
+    #[test]
     fn sizes_that_make_no_sense_are_refused() {
+        for flip in [-0.1, 0.6, f64::NAN] {
+            assert!(four_modes(flip).unwrap_err().to_string().contains("within 0..=0.5"));
+        }
         let side = |side| bars_and_stripes(side).unwrap_err().to_string();
         assert_eq!(side(0), "the side of bars and stripes must be in 1..=16, got 0");
         assert_eq!(side(64), "the side of bars and stripes must be in 1..=16, got 64");

@@ -150,9 +150,8 @@ impl<M: Marginal + ?Sized> Annealing<'_, M> {
         let gibbs = BlockGibbs::new(1);
         let mut gains = vec![0.0; slab.ncols()];
         let mut at_zero = vec![0.0; slab.ncols()];
-        let mut scratch = vec![0.0; self.model.n_rows()];
         for pair in betas.windows(2) {
-            self.weigh(pair[0], pair[1], slab, (&mut at_zero, &mut scratch), &mut gains);
+            self.weigh(pair[0], pair[1], slab, &mut at_zero, &mut gains);
             if pair[1] < 1.0 {
                 gibbs.advance(&Annealed::new(self.model, self.base, pair[1]), slab, rng);
             }
@@ -160,14 +159,7 @@ impl<M: Marginal + ?Sized> Annealing<'_, M> {
         gains
     }
     /// `gains += log f_after(x) - log f_before(x)`, both from one field.
-    fn weigh(
-        &self,
-        before: f32,
-        after: f32,
-        slab: &mut Slab<'_>,
-        (at_zero, scratch): (&mut [f64], &mut [f32]),
-        gains: &mut [f64],
-    ) {
+    fn weigh(&self, before: f32, after: f32, slab: &mut Slab<'_>, at_zero: &mut [f64], gains: &mut [f64]) {
         let (model, base) = (self.model, self.base);
         model.energy_at_zero(self.summed, slab.x(), at_zero);
         for (j, g) in gains.iter_mut().enumerate() {
@@ -175,9 +167,7 @@ impl<M: Marginal + ?Sized> Annealing<'_, M> {
             *g -= (after as f64 - before as f64) * above;
         }
         for &b in self.summed {
-            let scratch = &mut scratch[..model.blocks()[b].rows.len()];
-            slab.field(model, b);
-            let (x, field) = (slab.x(), slab.known_field(model, b));
+            let (x, field, scratch) = slab.x_field_and_scratch(model, b);
             for (j, g) in gains.iter_mut().enumerate() {
                 let at = (col(&x, j), col(&field, j));
                 let mut gamma = |beta| tempered_log_partition(model, b, (beta, base), at, scratch);

@@ -1,6 +1,7 @@
 //! Contrastive learning: the positive and the negative phase are the same average, under the data and under the model.
 //!
-//! CD, PCD and the exact gradient differ in where the negative states come from, and in nothing else.
+//! CD, PCD, its fast and tempered kinds and the exact gradient differ in where the negative states come from, and in
+//! nothing else.
 //!
 //! ## References
 //! - Ackley, Hinton and Sejnowski, "A learning algorithm for Boltzmann machines", 1985.
@@ -8,10 +9,12 @@
 //! - Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008.
 
 use super::{
-    Centring, Clamped, Enumerated, Filled, FromData, Negative, Negatives, Objective, Persistent, Positive, Report,
+    Centring, Clamped, Enumerated, FastWeights, Filled, FromData, Negative, Negatives, Objective, Persistent, Positive,
+    Report, Tempered,
 };
-use crate::samplers::{BlockGibbs, Chains};
-use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved};
+use crate::optim::Schedule;
+use crate::samplers::{BlockGibbs, Chains, Tempering};
+use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved, Train};
 
 /// `∇ = ⟨∂E/∂θ⟩_data - ⟨∂E/∂θ⟩_negative`: an estimate of the gradient of the mean of `-log p(v)`.
 ///
@@ -55,8 +58,18 @@ impl Contrastive<FromData<BlockGibbs>> {
     /// CD-k: `k` sweeps that start at the data. Centred: [`Contrastive::plain`] gives the textbook gradient.
     ///
     /// Negative visible units are sampled, never replaced by their means. With `k = 0` the two phases cancel.
+    ///
+    /// `k` may rise over a run, for PCD as well:
+    ///
+    /// ```
+    /// use harmonium::{objectives::Contrastive, optim::Schedule};
+    /// let mut cd = Contrastive::cd(1, 1);
+    /// cd.negative.k = Schedule::Linear { from: 1.0, to: 25.0, steps: 150_000 };
+    /// ```
     pub fn cd(k: usize, seed: u64) -> Self {
-        Self::new(FromData::new(BlockGibbs::new(k), seed))
+        let mut from_data = FromData::new(BlockGibbs::new(1), seed);
+        from_data.k = Schedule::Constant(k as f32);
+        Self::new(from_data)
     }
 }
 impl Contrastive<Persistent<BlockGibbs>> {
@@ -65,7 +78,38 @@ impl Contrastive<Persistent<BlockGibbs>> {
     /// For an RBM, a sweep draws v given h, then h given v, so that the last field computed is the one that the gradient
     /// needs. Centred: [`Contrastive::plain`] gives the textbook gradient.
     pub fn pcd(k: usize, chains: Chains) -> Self {
-        Self::new(Persistent { kernel: BlockGibbs::backward(k), chains })
+        Self::new(persistent(k, chains))
+    }
+}
+fn persistent(k: usize, chains: Chains) -> Persistent<BlockGibbs> {
+    Persistent { k: Schedule::Constant(k as f32), ..Persistent::new(BlockGibbs::backward(1), chains) }
+}
+impl<M: Train + Clone> Contrastive<FastWeights<M>> {
+    /// Fast PCD-k: as [`Contrastive::pcd`], but the chains move under the sum of the parameters and of fast weights, which
+    /// learn at the constant rate `rate` from the same gradient, and decay by [`FastWeights::DECAY`] an update.
+    ///
+    /// ```
+    /// use harmonium::{Chains, models::Rbm, objectives::Contrastive, units::Bernoulli};
+    /// let rbm = Rbm::new((9, Bernoulli), (8, Bernoulli));
+    /// let fpcd = Contrastive::fpcd(&rbm, 1, Chains::zeros(&rbm, 100, 1), 0.05);
+    /// ```
+    pub fn fpcd(model: &M, k: usize, chains: Chains, rate: f32) -> Self {
+        Self::new(FastWeights::new(model, persistent(k, chains), rate))
+    }
+}
+impl<K> Contrastive<Tempered<K>> {
+    /// PCD whose negative states are those at `β = 1` of parallel tempering, which advances `k` times an update.
+    ///
+    /// ```
+    /// use harmonium::{Energy, models::Rbm, objectives::Contrastive, samplers::Tempering, units::Bernoulli};
+    /// let rbm = Rbm::new((9, Bernoulli), (8, Bernoulli));
+    /// let base = vec![0.0; rbm.n_rows()];
+    /// let tempering = Tempering::new(&rbm, Tempering::linear(10, 0.0), base, 100, 1)?;
+    /// let tempered = Contrastive::tempered(1, tempering);
+    /// # Ok::<(), harmonium::Error>(())
+    /// ```
+    pub fn tempered(k: usize, tempering: Tempering<K>) -> Self {
+        Self::new(Tempered { tempering, k: Schedule::Constant(k as f32) })
     }
 }
 impl Contrastive<Enumerated> {
@@ -100,7 +144,7 @@ impl<M: Learn + ?Sized, N: Negative<M>, P: Positive<M>> Objective<M> for Contras
         }
         let positive = self.positive.draw(model, batch)?;
         model.infer(positive);
-        let Negatives { states, weights, moves } = self.negative.draw(model, positive, batch)?;
+        let Negatives { states, weights, moves, swaps } = self.negative.draw(model, positive, batch)?;
         let [data_weights, model_weights] = &mut self.weights;
         normalise(1.0, batch.x.ncols(), Some(batch.weights), data_weights);
         normalise(-1.0, states.ncols(), weights, model_weights);
@@ -109,7 +153,8 @@ impl<M: Learn + ?Sized, N: Negative<M>, P: Positive<M>> Objective<M> for Contras
         if let Some(centring) = &mut self.centring {
             centring.apply(grad);
         }
-        Ok(Report { loss: None, moves })
+        self.negative.learned(grad);
+        Ok(Report { loss: None, moves, swaps })
     }
 }
 

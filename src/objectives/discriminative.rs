@@ -9,7 +9,6 @@
 use super::{Objective, Report};
 use crate::linalg::{add_columns, add_outer, axpy, col};
 use crate::models::Rbm;
-use crate::samplers::Moves;
 use crate::{Batch, Energy, Error, Learn, Params, Result, Resume, Saved, States};
 use std::ops::Range;
 
@@ -162,7 +161,7 @@ impl Objective<Rbm> for Discriminative {
             axpy(1.0, &part.label_bias, &mut grad.slice_mut(VISIBLE_BIAS)[label.clone()]);
             axpy(1.0, &part.hidden_theta, grad.slice_mut(HIDDEN_THETA));
         }
-        Ok(Report { loss: Some(self.parts.iter().map(|p| p.loss).sum()), moves: Moves::default() })
+        Ok(Report { loss: Some(self.parts.iter().map(|p| p.loss).sum()), ..Report::default() })
     }
 }
 /// It has no state.

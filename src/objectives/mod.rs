@@ -3,15 +3,19 @@
 mod centring;
 mod contrastive;
 mod discriminative;
+mod fast_weights;
 mod negative;
 mod positive;
 mod sum;
+mod tempered;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
 pub use discriminative::Discriminative;
+pub use fast_weights::FastWeights;
 pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
 pub use positive::{Clamped, Filled, Positive};
 pub use sum::Sum;
+pub use tempered::Tempered;
 
 use crate::samplers::Moves;
 use crate::{Batch, Params, Result, Resume};
@@ -23,6 +27,8 @@ pub struct Report {
     pub loss: Option<f64>,
     /// What the chains did.
     pub moves: Moves,
+    /// Swaps between neighbouring temperatures; none without tempering.
+    pub swaps: Moves,
 }
 
 /// Turns a batch into an estimate of the gradient of a loss.

@@ -1,9 +1,13 @@
 //! Where the negative states come from: the only difference between CD, PCD and the exact gradient.
+//!
+//! How far chains go in an update, the `k` of CD-k and PCD-k, is a schedule: constant, or rising as mixing slows down
+//! (Salakhutdinov and Murray 2008: from 1 to 25).
 
-use crate::rng::derive;
+use crate::optim::Schedule;
+use crate::rng::{Streams, derive};
 use crate::samplers::{Chains, Kernel, Moves};
 use crate::sweep::first_group;
-use crate::{Batch, Configurations, Energy, Error, Gibbs, Marginal, Mat, Result, Resume, Saved, States};
+use crate::{Batch, Configurations, Energy, Error, Gibbs, Marginal, Mat, Params, Result, Resume, Saved, Slab, States};
 
 /// States with weights (of any positive sum) that stand for the model's distribution.
 #[derive(Debug)]
@@ -14,6 +18,8 @@ pub struct Negatives<'a> {
     pub weights: Option<&'a [f32]>,
     /// What the chains did.
     pub moves: Moves,
+    /// Swaps between temperatures, where there are some.
+    pub swaps: Moves,
 }
 
 /// A source of negative states.
@@ -23,10 +29,31 @@ pub trait Negative<M: ?Sized>: Resume {
     /// # Errors
     /// If there are no states, or they are those of another model.
     fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Result<Negatives<'s>>;
+    /// Is shown the gradient of the loss that was made of the states, as the model will learn from it: centred, if it is.
+    fn learned(&mut self, gradient: &Params);
+}
+
+/// A kernel so many times.
+struct Repeated<'a, K> {
+    kernel: &'a K,
+    times: usize,
+}
+impl<M: ?Sized, K: Kernel<M>> Kernel<M> for Repeated<'_, K> {
+    fn advance(&self, model: &M, slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Moves {
+        (0..self.times).map(|_| self.kernel.advance(model, slab, rng)).sum()
+    }
+}
+
+/// `k` at a step, rounded to whole numbers.
+pub(super) fn times(k: Schedule, step: u64) -> Result<usize> {
+    match k.at(step) {
+        k if k.is_finite() && k >= 0.0 => Ok(k.round() as usize),
+        k => Err(Error::value(format!("k at step {step}"), "a number, at least 0", k)),
+    }
 }
 
 /// Whether there are states, of the model's height.
-fn check_states<M: Energy + ?Sized>(model: &M, states: &States) -> Result<()> {
+pub(super) fn check_states<M: Energy + ?Sized>(model: &M, states: &States) -> Result<()> {
     match states.x().shape() {
         (_, 0) => Err(Error::value("the number of chains", "at least 1", 0)),
         (rows, _) if rows != model.n_rows() => Err(Error::shape("rows of the chains", model.n_rows(), rows)),
@@ -39,20 +66,26 @@ fn check_states<M: Energy + ?Sized>(model: &M, states: &States) -> Result<()> {
 pub struct FromData<K> {
     /// How the chains move.
     pub kernel: K,
+    /// How often, by step; rounded to whole numbers.
+    pub k: Schedule,
     chains: Chains,
 }
 impl<K> FromData<K> {
-    /// Chains that move by `kernel`.
+    /// Chains that `kernel` moves once an update.
     pub fn new(kernel: K, seed: u64) -> Self {
-        Self { kernel, chains: Chains::new(Mat::zeros(0, 0), derive(seed, "negative phase")) }
+        let chains = Chains::new(Mat::zeros(0, 0), derive(seed, "negative phase"));
+        Self { kernel, k: Schedule::Constant(1.0), chains }
     }
 }
 impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for FromData<K> {
     fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Result<Negatives<'s>> {
+        let kernel = Repeated { kernel: &self.kernel, times: times(self.k, batch.step)? };
         self.chains.restart(model, positive);
-        let moves = self.chains.advance(&self.kernel, model);
-        Ok(Negatives { states: &mut self.chains.states, weights: Some(batch.weights), moves })
+        let moves = self.chains.advance(&kernel, model);
+        let swaps = Moves::default();
+        Ok(Negatives { states: &mut self.chains.states, weights: Some(batch.weights), moves, swaps })
     }
+    fn learned(&mut self, _: &Params) {}
 }
 /// Their streams alone: the chains start anew at every batch.
 impl<K> Resume for FromData<K> {
@@ -65,19 +98,52 @@ impl<K> Resume for FromData<K> {
 }
 
 /// Chains that go on from where they were: PCD-k (stochastic maximum likelihood).
+///
+/// Any [`Kernel`] moves them, for instance one that goes through the blocks there and back:
+///
+/// ```
+/// use harmonium::{Chains, Gibbs, Slab, Streams, models::Rbm, units::Bernoulli};
+/// use harmonium::objectives::{Contrastive, Persistent};
+/// use harmonium::samplers::{BlockGibbs, Kernel, Moves};
+/// struct ThereAndBack;
+/// impl<M: Gibbs> Kernel<M> for ThereAndBack {
+///     fn advance(&self, model: &M, slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Moves {
+///         let passes = [BlockGibbs::new(1), BlockGibbs::backward(1)];
+///         passes.iter().map(|pass| pass.advance(model, slab, rng)).sum()
+///     }
+/// }
+/// let rbm = Rbm::new((9, Bernoulli), (8, Bernoulli));
+/// harmonium::laws::no_drift(&Rbm::new((4, Bernoulli), (3, Bernoulli)), &ThereAndBack, 1)?; // it is a kernel
+/// let mut pcd = Contrastive::new(Persistent::new(ThereAndBack, Chains::zeros(&rbm, 100, 1)));
+/// # use harmonium::{Batch, Learn, Mat, objectives::Objective};
+/// # let x = Mat::zeros(9, 5);
+/// # let batch = Batch { x: x.as_view(), weights: &[1.0; 5], step: 0 };
+/// # pcd.gradient(&rbm, &batch, &mut rbm.params().zeros_like())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Persistent<K> {
     /// How the chains move.
     pub kernel: K,
+    /// How often in an update, by step; rounded to whole numbers.
+    pub k: Schedule,
     /// The chains.
     pub chains: Chains,
 }
-impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for Persistent<K> {
-    fn draw<'s>(&'s mut self, model: &M, _: &States, _: &'s Batch<'_>) -> Result<Negatives<'s>> {
-        check_states(model, &self.chains.states)?;
-        let moves = self.chains.advance(&self.kernel, model);
-        Ok(Negatives { states: &mut self.chains.states, weights: None, moves })
+impl<K> Persistent<K> {
+    /// Chains that `kernel` moves once an update.
+    pub fn new(kernel: K, chains: Chains) -> Self {
+        Self { kernel, k: Schedule::Constant(1.0), chains }
     }
+}
+impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for Persistent<K> {
+    fn draw<'s>(&'s mut self, model: &M, _: &States, batch: &'s Batch<'_>) -> Result<Negatives<'s>> {
+        check_states(model, &self.chains.states)?;
+        let kernel = Repeated { kernel: &self.kernel, times: times(self.k, batch.step)? };
+        let moves = self.chains.advance(&kernel, model);
+        Ok(Negatives { states: &mut self.chains.states, weights: None, moves, swaps: Moves::default() })
+    }
+    fn learned(&mut self, _: &Params) {}
 }
 impl<K> Resume for Persistent<K> {
     fn save(&self, to: &mut Saved) {
@@ -119,8 +185,10 @@ impl<M: Marginal + ?Sized> Negative<M> for Enumerated {
         let lowest = self.energies.iter().copied().fold(f64::INFINITY, f64::min);
         self.weights.clear();
         self.weights.extend(self.energies.iter().map(|e| (lowest - e).exp() as f32));
-        Ok(Negatives { states: &mut self.states, weights: Some(&self.weights), moves: Moves::default() })
+        let (moves, swaps) = (Moves::default(), Moves::default());
+        Ok(Negatives { states: &mut self.states, weights: Some(&self.weights), moves, swaps })
     }
+    fn learned(&mut self, _: &Params) {}
 }
 impl Resume for Enumerated {
     /// It has no state.

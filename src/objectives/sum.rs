@@ -1,7 +1,6 @@
 //! Several objectives at once: the gradient is the weighted sum of theirs.
 
 use super::{Objective, Report};
-use crate::samplers::Moves;
 use crate::{Batch, Error, Params, Result, Resume, Saved};
 
 /// `Σ cₖ Lₖ`: hybrid learning is `(1, discriminative), (α, generative)`; with unlabelled samples among the data, semi-supervised
@@ -36,17 +35,17 @@ impl<M: ?Sized> Objective<M> for Sum<M> {
         if own.slots() != grad.slots() {
             *own = grad.zeros_like();
         }
-        let mut sum = Report { loss: Some(0.0), moves: Moves::default() };
+        let mut sum = Report { loss: Some(0.0), ..Report::default() };
         for (k, (c, term)) in self.terms.iter_mut().enumerate() {
             if !c.is_finite() {
                 return Err(Error::value(format!("the weight of objective {k}"), "a number", *c));
             }
-            let Report { loss, moves } = term.gradient(model, batch, own)?;
+            let Report { loss, moves, swaps } = term.gradient(model, batch, own)?;
             crate::linalg::zip_ref(grad.as_mut_slice(), own.as_slice(), |sum, own| {
                 sum.iter_mut().zip(own).for_each(|(s, o)| *s += *c * o);
             });
             sum.loss = sum.loss.zip(loss).map(|(sum, loss)| sum + f64::from(*c) * loss);
-            sum.moves = [sum.moves, moves].into_iter().sum();
+            (sum.moves, sum.swaps) = (sum.moves + moves, sum.swaps + swaps);
         }
         Ok(sum)
     }

@@ -2,7 +2,7 @@
 
 use super::{Kernel, Moves};
 use crate::rng::{ChainRng, GROUP, StreamSet, Streams};
-use crate::{Energy, Error, Learn, MaskRef, Mat, MatRef, Response, Result, Resume, Saved, States};
+use crate::{Energy, Error, Learn, MaskRef, Mat, MatRef, Response, Result, Resume, Saved, Slab, States};
 use rayon::prelude::*;
 
 /// Many chains side by side, one a column, every two with a random stream of its own.
@@ -102,16 +102,41 @@ impl Chains {
         self.each(|slab, rng| kernel.advance(model, slab, rng)).into_iter().sum()
     }
     /// Applies `f` to every slab with its streams, in parallel; results in column order.
-    pub fn each<R: Send>(&mut self, f: impl Fn(&mut crate::Slab<'_>, &mut Streams<'_>) -> R + Sync) -> Vec<R> {
+    pub fn each<R: Send>(&mut self, f: impl Fn(&mut Slab<'_>, &mut Streams<'_>) -> R + Sync) -> Vec<R> {
+        Self::each_of(std::slice::from_mut(self), |_, slab, rng| f(slab, rng))
+    }
+    /// Applies `f` to every slab of all these chains, of which it gets the number, in parallel; results chains by chains, in
+    /// column order.
+    pub(crate) fn each_of<R: Send>(
+        all: &mut [Self],
+        f: impl Fn(usize, &mut Slab<'_>, &mut Streams<'_>) -> R + Sync,
+    ) -> Vec<R> {
+        let tasks: Vec<_> = all.iter_mut().enumerate().flat_map(|(k, c)| c.parts().map(move |p| (k, p))).collect();
+        tasks.into_par_iter().map(|(k, (mut slab, mut rng))| f(k, &mut slab, &mut rng)).collect()
+    }
+    /// Applies `f` to the slabs of the same columns of two neighbours (0 and 1, 2 and 3 …) and the number of the pair, in
+    /// parallel; results pair by pair, in column order.
+    pub(crate) fn each_pair<R: Send>(
+        all: &mut [Self],
+        f: impl Fn(usize, &mut Part<'_>, &mut Part<'_>) -> R + Sync,
+    ) -> Vec<R> {
+        let mut tasks = vec![];
+        for (k, [a, b]) in all.as_chunks_mut().0.iter_mut().enumerate() {
+            tasks.extend(a.parts().zip(b.parts()).map(|(a, b)| (k, a, b)));
+        }
+        tasks.into_par_iter().map(|(k, mut a, mut b)| f(k, &mut a, &mut b)).collect()
+    }
+    /// The slabs with their streams.
+    fn parts(&mut self) -> impl Iterator<Item = Part<'_>> {
         let mut rngs: &mut [ChainRng] = self.streams.as_mut_slice();
-        let slabs = self.states.slabs().into_iter();
-        let with_streams = slabs.map(|(cols, slab)| {
-            (slab, rngs.split_off_mut(..cols.len().div_ceil(GROUP)).expect("a stream for every group"))
-        });
-        let tasks: Vec<_> = with_streams.collect();
-        tasks.into_par_iter().map(|(mut slab, rngs)| f(&mut slab, &mut Streams(rngs))).collect()
+        self.states.slabs().into_iter().map(move |(cols, slab)| {
+            let own = rngs.split_off_mut(..cols.len().div_ceil(GROUP));
+            (slab, Streams(own.expect("a stream for every group")))
+        })
     }
 }
+/// A slab and its streams.
+pub(crate) type Part<'a> = (Slab<'a>, Streams<'a>);
 
 impl Resume for Chains {
     fn save(&self, to: &mut Saved) {

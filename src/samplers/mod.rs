@@ -2,10 +2,13 @@
 
 mod chains;
 mod gibbs;
+mod tempering;
 pub use chains::Chains;
 pub use gibbs::{BlockGibbs, Descend};
+pub use tempering::{Advance, Tempering};
 
 use crate::{Slab, Streams};
+use std::ops::Add;
 
 /// Tally of proposals; Gibbs kernels accept everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,10 +18,21 @@ pub struct Moves {
     /// Moves made.
     pub accepted: u64,
 }
+impl Moves {
+    /// The share of moves that were made; not a number if none was offered.
+    pub fn rate(self) -> f64 {
+        self.accepted as f64 / self.proposed as f64
+    }
+}
+impl Add for Moves {
+    type Output = Self;
+    fn add(self, more: Self) -> Self {
+        Self { proposed: self.proposed + more.proposed, accepted: self.accepted + more.accepted }
+    }
+}
 impl std::iter::Sum for Moves {
     fn sum<I: Iterator<Item = Self>>(moves: I) -> Self {
-        moves
-            .fold(Self::default(), |a, b| Self { proposed: a.proposed + b.proposed, accepted: a.accepted + b.accepted })
+        moves.fold(Self::default(), Self::add)
     }
 }
 

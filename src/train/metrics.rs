@@ -99,3 +99,16 @@ impl<M: Learn + ?Sized> Metric<M> for UpdateRatio {
         Ok((step / size).sqrt())
     }
 }
+
+/// The share of swaps between neighbouring temperatures that the last update made, over all pairs; not a number where the
+/// objective does not temper.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SwapRate;
+impl<M: ?Sized> Metric<M> for SwapRate {
+    fn name(&self) -> &str {
+        "swap_rate"
+    }
+    fn measure(&mut self, progress: &Progress<'_, M>) -> Result<f64> {
+        Ok(progress.report.swaps.rate())
+    }
+}

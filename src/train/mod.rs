@@ -13,7 +13,7 @@ mod run;
 mod snapshots;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
-pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, UpdateRatio};
+pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, SwapRate, UpdateRatio};
 pub use monitor::{EarlyStopping, Monitor, Progress, Silent};
 pub use pause::{Ended, Pause};
 pub use run::Run;

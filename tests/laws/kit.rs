@@ -6,7 +6,8 @@ use crate::reference::{Oracle, pick};
 use harmonium::laws::{self, Verdict};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, FromData, Objective};
-use harmonium::samplers::{BlockGibbs, Kernel, Moves};
+use harmonium::optim::Schedule;
+use harmonium::samplers::{BlockGibbs, Kernel, Moves, Tempering};
 use harmonium::units::Gaussian;
 use harmonium::{Annealed, Chains, Collapsed, Gibbs, Mat, Slab, Streams};
 use rand::RngExt;
@@ -138,11 +139,21 @@ fn chains_keep_the_law_of_threads() {
 }
 
 type Make = fn(&Rbm, u64) -> Box<dyn Objective<Rbm>>;
-const OBJECTIVES: [(&str, Make); 4] = [
+const OBJECTIVES: [(&str, Make); 7] = [
     ("CD", |_, seed| Box::new(Contrastive::cd(3, seed))),
     ("PCD", |rbm, seed| Box::new(Contrastive::pcd(2, Chains::zeros(rbm, 20, seed)))),
     ("plain CD", |_, seed| Box::new(Contrastive::cd(1, seed).plain())),
     ("exact", |rbm, _| Box::new(Contrastive::exact(rbm).unwrap())),
+    ("CD with a rising k", |_, seed| {
+        let mut cd = Contrastive::cd(1, seed);
+        cd.negative.k = Schedule::Linear { from: 1.0, to: 3.0, steps: 3 };
+        Box::new(cd)
+    }),
+    ("fast PCD", |rbm, seed| Box::new(Contrastive::fpcd(rbm, 1, Chains::zeros(rbm, 20, seed), 0.1))),
+    ("tempered PCD", |rbm, seed| {
+        let tempering = Tempering::new(rbm, Tempering::linear(3, 0.0), ONE.to_vec(), 20, seed).unwrap();
+        Box::new(Contrastive::tempered(2, tempering))
+    }),
 ];
 #[test]
 fn objectives_keep_the_law() {

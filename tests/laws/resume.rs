@@ -6,12 +6,13 @@ use harmonium::laws::{self, HandOver, Verdict};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Centring, Contrastive, Objective, Report};
 use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
+use harmonium::samplers::Tempering;
 use harmonium::train::{EarlyStopping, Fit, History, Named, Progress, PseudoLogLikelihood, Run, Silent};
-use harmonium::{Batch, Chains, Learn, Mask, Mat, Params, Result, Resume, Saved};
+use harmonium::{Batch, Chains, Energy, Learn, Mask, Mat, Params, Result, Resume, Saved};
 
 type Method = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
 /// Training methods: a new one is one line here.
-const METHODS: [(&str, Method); 7] = [
+const METHODS: [(&str, Method); 11] = [
     ("CD, centred", |_| Box::new(Contrastive::cd(2, 5))),
     ("CD, plain", |_| Box::new(Contrastive::cd(2, 5).plain())),
     ("PCD, centred", |m| Box::new(Contrastive::pcd(2, Chains::zeros(m, 21, 5)))),
@@ -23,6 +24,18 @@ const METHODS: [(&str, Method); 7] = [
     }),
     ("CD, filling", |_| Box::new(WithGaps(Contrastive::cd(1, 5).filling(2, 5)))),
     ("exact", |m| Box::new(Contrastive::exact(m).unwrap())),
+    ("CD with a rising k", |_| {
+        let mut cd = Contrastive::cd(1, 5);
+        cd.negative.k = Schedule::Linear { from: 1.0, to: 4.0, steps: 20 };
+        Box::new(cd)
+    }),
+    ("fast PCD, centred", |m| Box::new(Contrastive::fpcd(m, 1, Chains::zeros(m, 21, 5), 0.2))),
+    ("fast PCD, plain", |m| Box::new(Contrastive::fpcd(m, 2, Chains::zeros(m, 10, 5), 0.1).plain())),
+    ("tempered PCD", |m| {
+        let base = vec![0.1; m.n_rows()];
+        let tempering = Tempering::new(m, Tempering::linear(4, 0.2), base, 21, 5).unwrap();
+        Box::new(Contrastive::tempered(1, tempering))
+    }),
 ];
 /// An objective whose batches all miss the same entries.
 struct WithGaps<O>(O);

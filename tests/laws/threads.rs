@@ -7,7 +7,7 @@ use harmonium::eval::{Ais, ais, energies_without};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Schedule, Sgd};
-use harmonium::samplers::BlockGibbs;
+use harmonium::samplers::{BlockGibbs, Tempering};
 use harmonium::train::{Fit, Run, Silent};
 use harmonium::units::{Bernoulli, Gaussian, Spin};
 use harmonium::{Chains, Learn, Mat, Train, laws};
@@ -59,9 +59,14 @@ fn evaluation_does_not_depend_on_threads() {
 }
 
 type Make = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
-const OBJECTIVES: [(&str, Make); 3] = [
+const OBJECTIVES: [(&str, Make); 5] = [
     ("CD", |_| Box::new(Contrastive::cd(2, 3))),
     ("PCD", |rbm| Box::new(Contrastive::pcd(2, Chains::zeros(rbm, 43, 3)))),
+    ("fast PCD", |rbm| Box::new(Contrastive::fpcd(rbm, 1, Chains::zeros(rbm, 43, 3), 0.01))),
+    ("tempered PCD", |rbm| {
+        let tempering = Tempering::new(rbm, Tempering::linear(3, 0.9), vec![0.0; 370], 43, 3).unwrap();
+        Box::new(Contrastive::tempered(1, tempering))
+    }),
     ("exact", |rbm| Box::new(Contrastive::exact(rbm).unwrap())),
 ];
 fn trained(rbm: &Rbm, data: &Mat, make: Make) -> Vec<u32> {
@@ -75,10 +80,10 @@ fn trained(rbm: &Rbm, data: &Mat, make: Make) -> Vec<u32> {
 fn training_does_not_depend_on_threads() {
     for (what, rbm) in &machines() {
         let data = chains(rbm, 150).rows(0, 300).clone_owned();
-        for (name, make) in &OBJECTIVES[..2] {
+        for (name, make) in &OBJECTIVES[..4] {
             invariant(&format!("{name}, {what}"), || trained(rbm, &data, *make));
         }
     }
     let (small, data) = (cases::bernoulli(9, 5, 1), bars_and_stripes(3).unwrap().patterns);
-    invariant("exact gradient", || trained(&small, &data, OBJECTIVES[2].1));
+    invariant("exact gradient", || trained(&small, &data, OBJECTIVES[4].1));
 }
