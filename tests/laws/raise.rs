@@ -145,7 +145,7 @@ fn transitions_are_reversed_block_by_block() {
     let (lateral, base, v) = (Lateral::new(3), &BASE[..5], states(Kind::Bernoulli, 3));
     harmonium::laws::field(&lateral, 1).unwrap();
     harmonium::laws::marginal(&lateral, 1).unwrap();
-    let got = means(&raise(&lateral, base, &columns(&v), &settings(&BETAS, 100_000, 1)).unwrap());
+    let got = means(&raise(&lateral, base, &columns(&v), &settings(&BETAS, 50_000, 1)).unwrap());
     let off = |order| worst(&got, &lateral.process(base, order).end(&BETAS, &v));
     assert!(off([2, 0, 1]) < 4.5, "{} errors from the process", off([2, 0, 1]));
     assert!(off([2, 1, 0]) > 8.0, "the order of the visible blocks makes no difference: {}", off([2, 1, 0]));
