@@ -6,7 +6,7 @@
 #![allow(missing_docs, reason = "criterion makes a public function")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use harmonium::eval::{Ais, ais};
+use harmonium::eval::{Ais, Raise, ais, raise};
 use harmonium::linalg::{self, Level, Outer, Working};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective};
@@ -159,6 +159,10 @@ fn annealing(c: &mut Criterion) {
     group.throughput(Throughput::Elements(temperatures as u64));
     group.bench_function(format!("{VISIBLE}x{HIDDEN}x{COLUMNS}, a temperature"), |b| {
         b.iter(|| ais(&rbm, &base, &settings).expect("valid settings"));
+    });
+    let (v, settings) = (bits(VISIBLE, COLUMNS, 0.13), Raise { betas: settings.betas, samples: 0, chains: 1, seed: 1 });
+    group.bench_function(format!("{VISIBLE}x{HIDDEN}x{COLUMNS}, a temperature in reverse"), |b| {
+        b.iter(|| raise(&rbm, &base, &v, &settings).expect("valid settings"));
     });
     group.finish();
 }

@@ -1,4 +1,5 @@
-//! Evaluates a restricted Boltzmann machine from a model file: log Z with its error, and log-likelihoods of MNIST.
+//! Evaluates a restricted Boltzmann machine from a model file: log Z with its error, and log-likelihoods of MNIST; that of the
+//! test images from above, by annealing, and from below, by reverse annealing.
 //!
 //! ```text
 //! cargo run --release --example mnist_ais -- --model target/mnist_rbm/model.safetensors
@@ -13,7 +14,8 @@ mod common;
 use clap::Parser;
 use common::{Binarize, Common, at_least_one, print_table, say};
 use harmonium::data::Samples;
-use harmonium::eval::{Ais, LogPartition, ais, exact_log_partition, log_likelihood, mean_of};
+use harmonium::eval::{Ais, Bracket, Estimate, LogPartition, Raise};
+use harmonium::eval::{ais, exact_log_partition, log_likelihood, mean_of, raise};
 use harmonium::io::load_rbm;
 use harmonium::models::Rbm;
 use harmonium::rng::derive;
@@ -37,6 +39,12 @@ struct Settings {
     /// Runs of annealed importance sampling
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     runs: usize,
+    /// Test images that reverse annealing starts from; 0 for none
+    #[arg(long, value_name = "IMAGES", default_value_t = 20)]
+    raise: usize,
+    /// Reverse chains of each
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
+    raise_chains: usize,
     /// Also compute log Z exactly, by enumeration of the smaller side
     #[arg(long)]
     exact: bool,
@@ -46,7 +54,7 @@ struct Settings {
     /// Print one JSON object on standard output, and nothing else
     #[arg(long)]
     json: bool,
-    /// A smoke run: 200 temperatures, 50 runs
+    /// A smoke run: 200 temperatures, 50 runs, 5 images with 2 reverse chains each
     #[arg(long)]
     quick: bool,
 }
@@ -71,7 +79,7 @@ fn main() -> ExitCode {
     let mut settings = Settings::parse();
     if settings.quick {
         let schedule = Schedule { name: "200".into(), betas: Ais::linear(200) };
-        settings = Settings { schedule, runs: 50, ..settings };
+        settings = Settings { schedule, runs: 50, raise: settings.raise.min(5), raise_chains: 2, ..settings };
     }
     common::run(settings.common.threads, || evaluate(&settings))
 }
@@ -90,8 +98,14 @@ fn evaluate(s: &Settings) -> Result<()> {
     }
     let exact = if s.exact { Some(exact_log_partition(&rbm)?) } else { None };
     let base = base_rate(&rbm, &mean_of(&train)?, 0.05)?;
-    let estimate = ais(&rbm, &base, &Ais { betas: s.schedule.betas.clone(), runs: s.runs, seed: s.common.seed })?;
-    let told = Told { seconds: began.elapsed().as_secs_f64(), ..Told::new(&rbm, (&train, &test), exact, estimate)? };
+    let (betas, seed) = (s.schedule.betas.clone(), s.common.seed);
+    let estimate = ais(&rbm, &base, &Ais { betas: betas.clone(), runs: s.runs, seed })?;
+    let mut told = Told::new(&rbm, (&train, &test), exact, &estimate)?;
+    if s.raise > 0 {
+        let settings = Raise { betas, samples: s.raise, chains: s.raise_chains, seed };
+        told.bracket = Some(Bracket::between(&raise(&rbm, &base, &test, &settings)?, estimate));
+    }
+    told.seconds = began.elapsed().as_secs_f64();
     if s.json {
         told.print_json(s)
     } else {
@@ -103,6 +117,7 @@ fn evaluate(s: &Settings) -> Result<()> {
 struct Told {
     exact: Option<f64>,
     estimate: LogPartition,
+    bracket: Option<Bracket>,
     train: f64,
     test: f64,
     sampling_error: f64,
@@ -115,12 +130,13 @@ impl Told {
         rbm: &Rbm,
         (train, test): (&dyn Samples, &dyn Samples),
         exact: Option<f64>,
-        estimate: LogPartition,
+        estimate: &LogPartition,
     ) -> Result<Self> {
         let log_z = exact.map_or_else(|| estimate.clone(), LogPartition::exact);
         let (train, test) = (log_likelihood(rbm, train, &log_z)?, log_likelihood(rbm, test, &log_z)?);
         let sampling_error = test.sampling_error;
-        Ok(Self { exact, estimate, train: train.value, test: test.value, sampling_error, seconds: 0.0 })
+        let (estimate, train, test) = (estimate.clone(), train.value, test.value);
+        Ok(Self { exact, estimate, bracket: None, train, test, sampling_error, seconds: 0.0 })
     }
     fn print_json(&self, s: &Settings) {
         let mut object = serde_json::json!({
@@ -141,8 +157,19 @@ impl Told {
             object["ais_log_partition"] = self.estimate.value.into();
             object["ais_log_partition_stderr"] = self.estimate.standard_error.into();
         }
+        if let Some(b) = &self.bracket {
+            object["test_log_likelihood_lower"] = b.lower.value.into();
+            object["test_log_likelihood_lower_stderr"] = b.lower.standard_error.into();
+            object["test_log_likelihood_upper"] = b.upper.value.into();
+            object["test_log_likelihood_upper_stderr"] = b.upper.standard_error.into();
+            object["raise_images"] = b.samples.into();
+            object["raise_chains"] = s.raise_chains.into();
+        }
         say(format_args!("{object}"));
-        self.estimate.warning().iter().for_each(|w| eprintln!("warning: {w}"));
+        self.warning().iter().for_each(|w| eprintln!("warning: {w}"));
+    }
+    fn warning(&self) -> Option<String> {
+        self.bracket.as_ref().map_or_else(|| self.estimate.warning(), Bracket::warning)
     }
     fn print(&self, s: &Settings) {
         let (e, error) = (&self.estimate, if self.exact.is_some() { 0.0 } else { self.estimate.standard_error });
@@ -153,9 +180,16 @@ impl Told {
             ("training log-likelihood", format!("{:10.3} ± {error:.3} nats", self.train)),
             ("test log-likelihood", format!("{:10.3} ± {error:.3} nats", self.test)),
             ("  spread over images", format!("{:10} ± {:.3} nats", "", self.sampling_error)),
-            ("time", format!("{:10.1} s", self.seconds)),
         ]);
+        if let Some(b) = &self.bracket {
+            let told = |e: Estimate| format!("{:10.3} ± {:.3} nats", e.value, e.standard_error);
+            let from = format!("{} chains from each of {} images", s.raise_chains, b.samples);
+            rows.push(("  from below (RAISE)", format!("{}, {from}", told(b.lower))));
+            rows.push(("  from above (AIS)", told(b.upper)));
+            rows.push(("  gap", told(b.gap())));
+        }
+        rows.push(("time", format!("{:10.1} s", self.seconds)));
         print_table(&rows);
-        e.warning().iter().for_each(|w| say(format_args!("\n  warning: {w}")));
+        self.warning().iter().for_each(|w| say(format_args!("\n  warning: {w}")));
     }
 }

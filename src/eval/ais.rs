@@ -17,7 +17,7 @@ use crate::linalg::col;
 use crate::rng::{Streams, derive};
 use crate::samplers::{BlockGibbs, Chains, Kernel};
 use crate::sweep::first_group;
-use crate::{Annealed, Error, Marginal, Result, Slab};
+use crate::{Annealed, Energy, Error, Marginal, Result, Slab};
 
 /// Settings of annealed importance sampling.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,16 +62,26 @@ impl Ais {
         betas.dedup(); // steps finer than f32 can tell apart
         betas
     }
-    fn validate(&self) -> Result<()> {
-        if self.runs == 0 {
-            return Err(Error::value("the number of runs", "at least 1", 0));
-        }
-        let rises = self.betas.windows(2).all(|b| b[0] < b[1]);
-        if !rises || self.betas.first() != Some(&0.0) || self.betas.last() != Some(&1.0) {
-            let ends = (self.betas.first(), self.betas.last());
-            return Err(Error::value("inverse temperatures", "rising from 0 to 1", format!("{ends:?}")));
-        }
-        Ok(())
+}
+
+/// Whether inverse temperatures rise from 0 to 1.
+pub(super) fn check_betas(betas: &[f32]) -> Result<()> {
+    let rises = betas.windows(2).all(|b| b[0] < b[1]);
+    if !rises || betas.first() != Some(&0.0) || betas.last() != Some(&1.0) {
+        let ends = (betas.first(), betas.last());
+        return Err(Error::value("inverse temperatures", "rising from 0 to 1", format!("{ends:?}")));
+    }
+    Ok(())
+}
+
+/// Whether there is a finite field of the base-rate model for every row.
+pub(super) fn check_base<M: Energy + ?Sized>(model: &M, base: &[f32]) -> Result<()> {
+    if base.len() != model.n_rows() {
+        return Err(Error::shape("fields of the base-rate model", model.n_rows(), base.len()));
+    }
+    match base.iter().position(|b| !b.is_finite()) {
+        Some(i) => Err(Error::value(format!("field {i} of the base-rate model"), "finite", base[i])),
+        None => Ok(()),
     }
 }
 
@@ -123,13 +133,11 @@ impl LogPartition {
 /// [`Error::Value`] if the temperatures do not rise from 0 to 1, there are no runs, or a field is not finite,
 /// [`Error::Shape`] if `base` has not one field a row.
 pub fn ais<M: Marginal + ?Sized>(model: &M, base: &[f32], settings: &Ais) -> Result<LogPartition> {
-    settings.validate()?;
+    check_betas(&settings.betas)?;
     refuse_given(model, "log Z")?;
-    if base.len() != model.n_rows() {
-        return Err(Error::shape("fields of the base-rate model", model.n_rows(), base.len()));
-    }
-    if let Some(i) = base.iter().position(|b| !b.is_finite()) {
-        return Err(Error::value(format!("field {i} of the base-rate model"), "finite", base[i]));
+    check_base(model, base)?;
+    if settings.runs == 0 {
+        return Err(Error::value("the number of runs", "at least 1", 0));
     }
     let mut chains = Chains::from_base(model, base, settings.runs, derive(settings.seed, "annealing"));
     let summed = first_group(model);
@@ -138,10 +146,11 @@ pub fn ais<M: Marginal + ?Sized>(model: &M, base: &[f32], settings: &Ais) -> Res
     Ok(LogPartition::from_log_weights(gains.concat().into_iter().map(|g| log_z0 + g).collect()))
 }
 
-struct Annealing<'a, M: ?Sized> {
-    model: &'a M,
-    base: &'a [f32],
-    summed: &'a [usize],
+/// A model above its base-rate model, with a group of blocks summed out.
+pub(super) struct Annealing<'a, M: ?Sized> {
+    pub(super) model: &'a M,
+    pub(super) base: &'a [f32],
+    pub(super) summed: &'a [usize],
 }
 
 impl<M: Marginal + ?Sized> Annealing<'_, M> {
@@ -159,7 +168,7 @@ impl<M: Marginal + ?Sized> Annealing<'_, M> {
         gains
     }
     /// `gains += log f_after(x) - log f_before(x)`, both from one field.
-    fn weigh(&self, before: f32, after: f32, slab: &mut Slab<'_>, at_zero: &mut [f64], gains: &mut [f64]) {
+    pub(super) fn weigh(&self, before: f32, after: f32, slab: &mut Slab<'_>, at_zero: &mut [f64], gains: &mut [f64]) {
         let (model, base) = (self.model, self.base);
         model.energy_at_zero(self.summed, slab.x(), at_zero);
         for (j, g) in gains.iter_mut().enumerate() {

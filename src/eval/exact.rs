@@ -25,6 +25,26 @@ pub fn exact_log_partition<M: Marginal + ?Sized>(model: &M) -> Result<f64> {
     if let Some(precisions) = precisions(model) {
         return Ok(gaussian_log_partition(model, &precisions));
     }
+    let (summed, states) = cheapest(model).ok_or_else(|| too_many("with real units on both sides".into()))?;
+    match states.count().filter(|&n| n <= LIMIT) {
+        Some(count) => Ok(enumerate(model, &summed, &states, count)),
+        None => Err(too_many(format!("over 2^{:.1} states (at most 2^30 are enumerated)", states.bits()))),
+    }
+}
+
+/// Multiplications that [`exact_log_partition`] takes, nearly; none if it would refuse.
+pub(super) fn exact_work<M: Marginal + ?Sized>(model: &M) -> Option<f64> {
+    if precisions(model).is_some() {
+        return Some((model.n_rows() as f64).powi(3));
+    }
+    let (summed, states) = cheapest(model)?;
+    let count = states.count().filter(|&n| n <= LIMIT)?;
+    let units: usize = summed.iter().map(|&b| model.blocks()[b].rows.len()).sum();
+    Some(count as f64 * units as f64 * (model.n_rows() - units) as f64)
+}
+
+/// The group whose summing out leaves the fewest states, and these.
+fn cheapest<M: Marginal + ?Sized>(model: &M) -> Option<(Vec<usize>, Configurations)> {
     let mut cheapest: Option<(Vec<usize>, Configurations)> = None;
     for summed in groups(model) {
         let kept: Vec<usize> = (0..model.blocks().len()).filter(|b| !summed.contains(b)).collect();
@@ -33,11 +53,7 @@ pub fn exact_log_partition<M: Marginal + ?Sized>(model: &M) -> Result<f64> {
             cheapest = Some((summed, states));
         }
     }
-    let (summed, states) = cheapest.ok_or_else(|| too_many("with real units on both sides".into()))?;
-    match states.count().filter(|&n| n <= LIMIT) {
-        Some(count) => Ok(enumerate(model, &summed, &states, count)),
-        None => Err(too_many(format!("over 2^{:.1} states (at most 2^30 are enumerated)", states.bits()))),
-    }
+    cheapest
 }
 
 fn too_many(what: String) -> Error {

@@ -33,35 +33,59 @@ pub struct LogLikelihood {
     pub sampling_error: f64,
 }
 
-/// `⟨log p(v)⟩ = ⟨-F(v)⟩ - log Z` over samples (of epoch 0).
+/// `⟨log p(v)⟩ = ⟨-F(v)⟩ - log Z` over samples (of epoch 0): the mean of [`log_likelihoods`], with its errors.
 ///
 /// # Errors
-/// [`Error::Shape`] if the samples do not fit, [`Error::Intractable`] if the model has no closed free energy,
-/// [`Error::Value`] if there are no samples, or a sample has a value that its unit does not take: at grey pixels, the
-/// formula of a machine of bits gives a number that is no likelihood.
+/// Those of [`log_likelihoods`].
 pub fn log_likelihood<M: Marginal + Learn + ?Sized>(
     model: &M,
     samples: &dyn Samples,
     log_partition: &LogPartition,
 ) -> Result<LogLikelihood> {
+    // Apart from log Z, which is infinite where the energy has no minimum.
+    let unnormalised = Estimate::of(&log_likelihoods(model, samples, &LogPartition::exact(0.0))?);
+    Ok(LogLikelihood {
+        value: unnormalised.value - log_partition.value,
+        standard_error: log_partition.standard_error,
+        sampling_error: unnormalised.standard_error,
+    })
+}
+
+/// `log p(v) = -F(v) - log Z` of every sample (of epoch 0), in nats: which samples a model finds likely. All share the error of
+/// `log Z`; with `LogPartition::exact(0.0)` they are `log f(v) = -F(v)`.
+///
+/// # Errors
+/// [`Error::Shape`] if the samples do not fit, [`Error::Intractable`] if the model has no closed free energy,
+/// [`Error::Value`] if there are no samples, or a sample has a value that its unit does not take: at grey pixels, the
+/// formula of a machine of bits gives a number that is no likelihood.
+///
+/// ```
+/// use harmonium::eval::{LogPartition, exact_log_partition, log_likelihoods};
+/// use harmonium::{Mat, models::Rbm, units::Bernoulli};
+/// let rbm = Rbm::new((3, Bernoulli), (2, Bernoulli)); // all parameters zero: eight states, equally likely
+/// let log_z = LogPartition::exact(exact_log_partition(&rbm)?);
+/// let log_p = log_likelihoods(&rbm, &Mat::identity(3, 3), &log_z)?;
+/// assert!(log_p.iter().all(|p| (p + 8f64.ln()).abs() < 1e-6));
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+pub fn log_likelihoods<M: Marginal + Learn + ?Sized>(
+    model: &M,
+    samples: &dyn Samples,
+    log_partition: &LogPartition,
+) -> Result<Vec<f64>> {
     let summed = latent_group(model)?;
     refuse_given(model, "one log Z for all samples")?;
     if samples.n_rows() != model.n_visible() {
         return Err(Error::shape("rows of samples", model.n_visible(), samples.n_rows()));
     }
-    let mut free = vec![];
+    let mut log_p = vec![];
     let units = discrete_units(model);
     in_chunks(samples, |_, v| {
-        check_values(&units, v, free.len())?;
-        free.extend(energies_without(model, &summed, v)?);
+        check_values(&units, v, log_p.len())?;
+        log_p.extend(energies_without(model, &summed, v)?.into_iter().map(|f| -f - log_partition.value));
         Ok(())
     })?;
-    let Estimate { value, standard_error } = Estimate::of(&free);
-    Ok(LogLikelihood {
-        value: -value - log_partition.value,
-        standard_error: log_partition.standard_error,
-        sampling_error: standard_error,
-    })
+    Ok(log_p)
 }
 
 /// First row and values of every visible unit that is discrete.

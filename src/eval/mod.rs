@@ -1,18 +1,22 @@
 //! Evaluation: how good a model is, in numbers with error bars. Evaluators read models; they never change them.
 
 mod ais;
+mod bracket;
 mod diagnostics;
 mod exact;
 mod likelihood;
 mod pseudo;
+mod raise;
 mod reconstruct;
 mod roc;
 pub use crate::sweep::energies_without;
 pub use ais::{Ais, LogPartition, ais, log_mean_exp};
+pub use bracket::{Bracket, Bracketing, End, bracket, bracket_end};
 pub use diagnostics::Diagnostics;
 pub use exact::exact_log_partition;
-pub use likelihood::{LogLikelihood, latent_group, log_likelihood, mean_of};
+pub use likelihood::{LogLikelihood, latent_group, log_likelihood, log_likelihoods, mean_of};
 pub use pseudo::pseudo_log_likelihood;
+pub use raise::{LowerBound, Raise, SampleBound, raise};
 pub use reconstruct::reconstruction_error;
 pub use roc::roc_area;
 

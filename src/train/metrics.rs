@@ -56,6 +56,37 @@ impl<M: Marginal + Learn + ?Sized> Metric<M> for PseudoLogLikelihood {
     }
 }
 
+/// One end of [`eval::bracket`] of some samples (visible units × samples), in nats; two of these, one an end, follow the
+/// log-likelihood of a run from below and from above.
+///
+/// Every look starts anew from the base-rate model, and owes nothing to the looks before it: an error does not live on, and there
+/// is no state to keep. All looks draw the same random numbers, so that the curve is smoother than its error.
+///
+/// (Annealing from the last look's parameters to this one's costs less, and is accurate where training is slow and even. But its
+/// error only grows, and at rates that are common for PCD soon exceeds the log-likelihood, unseen by its error bar.)
+#[derive(Clone, Debug)]
+pub struct LogLikelihoodEnd {
+    /// Which end.
+    pub end: eval::End,
+    /// The samples.
+    pub samples: Mat,
+    /// Fields of the base-rate model, one a row: see [`crate::base_rate`].
+    pub base: Vec<f32>,
+    /// How they are annealed; [`eval::Bracketing::quick`] is meant for this.
+    pub settings: eval::Bracketing,
+}
+impl<M: Marginal + Learn + ?Sized> Metric<M> for LogLikelihoodEnd {
+    fn name(&self) -> &str {
+        match self.end {
+            eval::End::Lower => "log_likelihood_from_below",
+            eval::End::Upper => "log_likelihood_from_above",
+        }
+    }
+    fn measure(&mut self, progress: &Progress<'_, M>) -> Result<f64> {
+        Ok(eval::bracket_end(progress.model, &self.base, &self.samples, &self.settings, self.end)?.value)
+    }
+}
+
 /// Mean free energy of held-out samples less that of training samples, in nats: it grows when the model overfits, and
 /// needs no log-partition (Hinton 2010, section 6).
 #[derive(Clone, Debug)]

@@ -13,7 +13,9 @@ mod run;
 mod snapshots;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
-pub use metrics::{FreeEnergyGap, Metric, Named, PseudoLogLikelihood, ReconstructionError, SwapRate, UpdateRatio};
+pub use metrics::{
+    FreeEnergyGap, LogLikelihoodEnd, Metric, Named, PseudoLogLikelihood, ReconstructionError, SwapRate, UpdateRatio,
+};
 pub use monitor::{EarlyStopping, Monitor, Progress, Silent};
 pub use pause::{Ended, Pause};
 pub use run::Run;

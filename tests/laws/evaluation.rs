@@ -65,6 +65,10 @@ fn the_log_likelihood_is_that_of_the_enumerated_model() {
         close(got.value, mean - oracle.log_z(), 20.0, &name(&rbm));
         close(got.sampling_error, error, 10.0, &name(&rbm));
         assert_eq!(got.standard_error, 0.01);
+        let each = eval::log_likelihoods(&rbm, &v, &log_z).unwrap();
+        each.iter().zip(&free).for_each(|(p, f)| close(*p, f - oracle.log_z(), 20.0, &name(&rbm)));
+        assert_eq!(each.len(), 45);
+        assert!((each.iter().sum::<f64>() / 45.0 - got.value).abs() < 1e-12 * (1.0 + got.value.abs()));
     }
     for rbm in cases::discrete() {
         // Over all states, probabilities sum to one.
@@ -79,6 +83,7 @@ fn the_log_likelihood_is_that_of_the_enumerated_model() {
 fn without_samples_there_is_no_number() {
     let (rbm, none) = (cases::bernoulli(4, 3, 1), Mat::zeros(4, 0));
     assert!(eval::log_likelihood(&rbm, &none, &LogPartition::exact(0.0)).is_err());
+    assert!(eval::log_likelihoods(&rbm, &none, &LogPartition::exact(0.0)).is_err());
     assert!(eval::reconstruction_error(&rbm, none.as_view()).is_err());
     assert!(eval::pseudo_log_likelihood(&rbm, none.as_view()).is_err());
     assert!(eval::mean_of(&none).is_err());

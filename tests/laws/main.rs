@@ -3,6 +3,8 @@
 //! energies is held against them by `harmonium::laws` (`kit`), which must catch planted bugs (`teeth`). To put another
 //! RBM under all of them, add a line to `cases`.
 
+mod annealed;
+mod bracket;
 mod cache;
 mod cases;
 mod centring;
@@ -25,6 +27,7 @@ mod missing;
 mod museum;
 mod negative;
 mod partition;
+mod raise;
 mod reference;
 mod resume;
 mod routes;

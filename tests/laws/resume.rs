@@ -2,12 +2,15 @@
 
 use crate::cases;
 use harmonium::data::bars_and_stripes;
+use harmonium::eval::{Ais, Bracketing, End};
 use harmonium::laws::{self, HandOver, Verdict};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Centring, Contrastive, Objective, Report};
 use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
 use harmonium::samplers::Tempering;
-use harmonium::train::{EarlyStopping, Fit, History, Named, Progress, PseudoLogLikelihood, Run, Silent};
+use harmonium::train::{
+    EarlyStopping, Fit, History, LogLikelihoodEnd, Named, Progress, PseudoLogLikelihood, Run, Silent,
+};
 use harmonium::{Batch, Chains, Energy, Learn, Mask, Mat, Params, Result, Resume, Saved};
 
 type Method = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
@@ -82,8 +85,14 @@ fn run(objective: &Method, optimizer: &Build, patience: u64, hand_over: HandOver
     let (mut objective, mut optimizer) = (objective(&rbm), optimizer());
     let best_at_8 = |p: &Progress<'_, Rbm>| Ok(-(p.done as f64 - 8.0).abs());
     let watched = Named { name: "best at 8".into(), measure: best_at_8 };
+    let annealed = LogLikelihoodEnd {
+        end: End::Lower,
+        samples: patterns(),
+        base: vec![0.0; 14],
+        settings: Bracketing { betas: Ais::linear(3), chains: 1, exact: false, ..Bracketing::quick() },
+    };
     let mut monitor = (
-        History::new(3, vec![Box::new(PseudoLogLikelihood(patterns()))]),
+        History::new(3, vec![Box::new(PseudoLogLikelihood(patterns())), Box::new(annealed)]),
         (Some(EarlyStopping::new(watched, 2, patience)), None::<Silent>),
     );
     hand_over(&mut Run::new(&mut rbm, &mut objective, &mut optimizer, &mut monitor))

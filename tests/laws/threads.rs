@@ -3,7 +3,7 @@
 
 use crate::cases;
 use harmonium::data::bars_and_stripes;
-use harmonium::eval::{Ais, ais, energies_without};
+use harmonium::eval::{Ais, Raise, ais, energies_without, raise};
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Schedule, Sgd};
@@ -55,6 +55,9 @@ fn evaluation_does_not_depend_on_threads() {
         invariant(what, || energies_without(rbm, &[Rbm::HIDDEN], v.as_view()).unwrap());
         let settings = Ais { betas: Ais::linear(10), runs: 43, seed: 1 };
         invariant(what, || ais(rbm, &vec![0.1; 370], &settings).unwrap().log_weights);
+        let (v, settings) =
+            (v.rows(0, 300).clone_owned(), Raise { betas: Ais::linear(5), samples: 43, chains: 3, seed: 1 });
+        invariant(what, || raise(rbm, &vec![0.1; 370], &v, &settings).unwrap());
     }
 }
 
