@@ -1,7 +1,10 @@
 //! Models: energies with parameters. They know nothing of samplers, objectives or evaluators.
 
 mod convert;
+mod gauge;
 mod rbm;
+pub(crate) use gauge::Gauge;
+pub use gauge::zero_sum;
 pub use rbm::Rbm;
 
 use crate::linalg::col;

@@ -7,7 +7,9 @@
 //! - Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
 //! - Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008.
 
-use super::{Centring, Enumerated, FromData, Negative, Negatives, Objective, Persistent, Report};
+use super::{
+    Coordinates, Enumerated, FromData, Negative, Negatives, Objective, Persistent, Report, Sparsity, Standardising,
+};
 use crate::samplers::{BlockGibbs, Chains};
 use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved, States};
 
@@ -18,20 +20,32 @@ use crate::{Batch, Gibbs, Learn, Params, Result, Resume, Saved, States};
 pub struct Contrastive<N> {
     /// Where the negative states come from.
     pub negative: N,
-    /// Whether, and how, the gradient is centred.
-    pub centring: Option<Centring>,
+    /// What the gradient is with respect to.
+    pub coordinates: Coordinates,
+    /// What hidden units should be like on average, if anything.
+    pub sparsity: Option<Sparsity>,
     positive: States,
     weights: [Vec<f32>; 2], // of the data and of the negative states
 }
 
 impl<N> Contrastive<N> {
-    /// Centred, with the sliding factor that [`Centring::default`] has.
+    /// Centred, with the sliding factor that [`Centring::default`](super::Centring::default) has, and without a target of
+    /// sparsity.
     pub fn new(negative: N) -> Self {
-        Self { negative, centring: Some(Centring::default()), positive: States::default(), weights: [vec![], vec![]] }
+        let (coordinates, positive) = (Coordinates::default(), States::default());
+        Self { negative, coordinates, sparsity: None, positive, weights: [vec![], vec![]] }
     }
     /// The same with plain gradients, not centred ones.
     pub fn plain(self) -> Self {
-        Self { centring: None, ..self }
+        Self { coordinates: Coordinates::Plain, ..self }
+    }
+    /// The same with standardised gradients, as [`Standardising::default`] makes them.
+    pub fn standardised(self) -> Self {
+        Self { coordinates: Coordinates::Standardised(Standardising::default()), ..self }
+    }
+    /// The same with a target for the mean activity of hidden units.
+    pub fn sparse(self, sparsity: Sparsity) -> Self {
+        Self { sparsity: Some(sparsity), ..self }
     }
 }
 impl Contrastive<FromData<BlockGibbs>> {
@@ -76,7 +90,8 @@ fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
 
 impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
-        self.centring.iter().try_for_each(|c| c.check(model.params()))?;
+        self.coordinates.check(model)?;
+        self.sparsity.iter().try_for_each(|s| s.check(model))?;
         if batch.weights.iter().all(|&w| w == 0.0) {
             grad.as_mut_slice().fill(0.0);
             return Ok(Report::default()); // the negative phase must not push alone
@@ -87,10 +102,14 @@ impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
         let [data_weights, model_weights] = &mut self.weights;
         normalise(1.0, batch.x.ncols(), Some(batch.weights), data_weights);
         normalise(-1.0, states.ncols(), weights, model_weights);
-        let mut observe = |data: &Params| self.centring.iter_mut().for_each(|c| c.observe(data));
+        let mut observe = |data: &Params| {
+            self.coordinates.observe(data);
+            self.sparsity.iter_mut().for_each(|s| s.observe(model, data));
+        };
         model.grad_contrast((&mut self.positive, data_weights), (states, model_weights), grad, &mut observe);
-        if let Some(centring) = &mut self.centring {
-            centring.apply(grad);
+        self.coordinates.carry(model, (&self.positive, data_weights), grad)?;
+        if let Some(sparsity) = &self.sparsity {
+            sparsity.add(model, self.coordinates.gains(), grad);
         }
         Ok(Report { loss: None, moves })
     }
@@ -99,13 +118,15 @@ impl<M: Learn + ?Sized, N: Negative<M>> Objective<M> for Contrastive<N> {
 impl<N: Resume> Resume for Contrastive<N> {
     fn save(&self, to: &mut Saved) {
         self.negative.save(to.child_mut("negative"));
-        if let Some(centring) = &self.centring {
-            centring.save(to.child_mut("centring"));
+        self.coordinates.save(to);
+        if let Some(sparsity) = &self.sparsity {
+            sparsity.save(to.child_mut("sparsity"));
         }
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
-        if let Some(centring) = &mut self.centring {
-            centring.load(from.child("centring")?)?;
+        self.coordinates.load(from)?;
+        if let Some(sparsity) = &mut self.sparsity {
+            sparsity.load(from.child("sparsity")?)?;
         }
         self.negative.load(from.child("negative")?)
     }

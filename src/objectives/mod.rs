@@ -2,10 +2,16 @@
 
 mod centring;
 mod contrastive;
+mod coordinates;
 mod negative;
+mod sparsity;
+mod standardising;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
+pub use coordinates::Coordinates;
 pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
+pub use sparsity::Sparsity;
+pub use standardising::Standardising;
 
 use crate::samplers::Moves;
 use crate::{Batch, Params, Result, Resume};

@@ -5,7 +5,7 @@ use crate::cases::{self, close, name};
 use crate::reference::{Oracle, Side, estimate, wide};
 use harmonium::data::bars_and_stripes;
 use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, Negative, Objective, Persistent};
+use harmonium::objectives::{Contrastive, Coordinates, Negative, Objective, Persistent};
 use harmonium::optim::{Schedule, Sgd};
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{Fit, Run, Silent};
@@ -33,7 +33,7 @@ fn the_exact_gradient_is_that_of_the_exact_log_likelihood() {
     for rbm in cases::all().into_iter().filter(|m| m.visible_unit().support().is_some()) {
         let (v, weights) = (visible(&rbm, 12), [0.5, 1.0, 0.0, 2.0, 0.3, 1.0, 1.0, 0.0, 4.0, 0.1, 1.0, 0.7]);
         let mut exact = Contrastive::exact(&rbm).unwrap();
-        exact.centring = None;
+        exact.coordinates = Coordinates::Plain;
         let got = gradient(&rbm, &mut exact, &v, &weights);
         let expected = Oracle::of(&rbm).derivative(|o| -log_likelihood(o, &v, &weights));
         for (k, (g, e)) in got.iter().zip(&expected).enumerate() {
@@ -59,15 +59,15 @@ fn agrees(what: &str, exact: &[f32], estimates: &[Vec<f32>]) {
 fn pcd_is_unbiased_on_chains_at_equilibrium() {
     for rbm in cases::all().into_iter().filter(|m| m.visible_unit().support().is_some()) {
         let (oracle, v) = (Oracle::of(&rbm), visible(&rbm, 10));
-        for centring in [None, Some(Centring::default())] {
+        for coordinates in [Coordinates::Plain, Coordinates::default()] {
             let mut exact = Contrastive::exact(&rbm).unwrap();
-            exact.centring = centring.clone();
+            exact.coordinates = coordinates.clone();
             let exact = gradient(&rbm, &mut exact, &v, &[1.0; 10]);
             let estimates: Vec<Vec<f32>> = (0..60)
                 .map(|seed| {
                     let chains = Chains::new(oracle.draw(200, seed), seed);
                     let mut pcd = Contrastive::pcd(3, chains);
-                    pcd.centring = centring.clone();
+                    pcd.coordinates = coordinates.clone();
                     gradient(&rbm, &mut pcd, &v, &[1.0; 10])
                 })
                 .collect();
@@ -112,9 +112,9 @@ fn learned<N: Negative<Rbm>>(make: impl FnOnce(&Rbm) -> Contrastive<N>) -> f64 {
     fit.run(&mut Run::new(&mut rbm, &mut objective, &mut optimizer, &mut silent), &data).unwrap();
     log_likelihood(&Oracle::of(&rbm), &data, &[1.0; 16])
 }
-fn pcd(rbm: &Rbm, centring: Option<Centring>) -> Contrastive<Persistent<BlockGibbs>> {
+fn pcd(rbm: &Rbm, coordinates: Coordinates) -> Contrastive<Persistent<BlockGibbs>> {
     let mut pcd = Contrastive::pcd(5, Chains::zeros(rbm, 200, 3));
-    pcd.centring = centring;
+    pcd.coordinates = coordinates;
     pcd
 }
 /// No model beats minus the entropy, -2.599 nats. The slack is what 6000 updates leave, over twice what was measured.
@@ -124,8 +124,8 @@ fn bars_and_stripes_are_learned() {
     let runs = [
         ("exact", 0.15, learned(|m| Contrastive::exact(m).unwrap())),
         ("CD-5", 0.3, learned(|_| Contrastive::cd(5, 1))),
-        ("PCD-5", 0.3, learned(|m| pcd(m, Some(Centring::default())))),
-        ("plain PCD-5", 0.3, learned(|m| pcd(m, None))),
+        ("PCD-5", 0.3, learned(|m| pcd(m, Coordinates::default()))),
+        ("plain PCD-5", 0.3, learned(|m| pcd(m, Coordinates::Plain))),
     ];
     for (what, slack, got) in runs {
         println!("{what}: {got:.4} of {limit:.4}");
