@@ -41,6 +41,17 @@ enum Method {
     Pcd,
 }
 
+/// Coordinates of the gradient.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Gradient {
+    /// Of the energy as it stands
+    Plain,
+    /// Of units less their means
+    Centred,
+    /// Of units less their means, over their deviations; learning rates are to be some ten times smaller
+    Standardised,
+}
+
 /// Trains a restricted Boltzmann machine on MNIST, tells its likelihood with an error bar, and shows what it learned.
 #[derive(Parser, Clone, Debug)]
 struct Settings {
@@ -84,8 +95,11 @@ struct Settings {
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0)]
     l2: f32,
-    /// Plain gradients, not centred ones
-    #[arg(long)]
+    /// What the gradient is with respect to
+    #[arg(long, value_enum, default_value_t = Gradient::Centred)]
+    gradient: Gradient,
+    /// The same as --gradient plain
+    #[arg(long, conflicts_with = "gradient")]
     plain: bool,
     /// Keep the last N training images out of training and evaluate on them; the test images are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -105,6 +119,9 @@ struct Settings {
 }
 
 impl Settings {
+    fn gradient(&self) -> Gradient {
+        if self.plain { Gradient::Plain } else { self.gradient }
+    }
     fn hidden(&self) -> usize {
         self.hidden.unwrap_or(if self.quick { 100 } else { 500 })
     }
@@ -257,20 +274,24 @@ fn seconds_per_epoch(records: &[Record]) -> f64 {
 const LOOKS: u64 = 12;
 type Curves = Vec<(String, Vec<(f64, f64)>)>;
 
-/// CD or PCD, centred or not.
+/// CD or PCD, in the coordinates that were asked for.
 fn objective(s: &Settings, rbm: &Rbm) -> Box<dyn Objective<Rbm>> {
-    let (seed, plain) = (s.common.seed, s.plain);
+    let (seed, gradient) = (s.common.seed, s.gradient());
     match s.method {
-        Method::Cd => boxed(Contrastive::cd(s.k, seed), plain),
+        Method::Cd => boxed(Contrastive::cd(s.k, seed), gradient),
         Method::Pcd => {
             let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
             let start = Chains::from_base(rbm, &independent, s.chains, derive(seed, "persistent chains"));
-            boxed(Contrastive::pcd(s.k, start), plain)
+            boxed(Contrastive::pcd(s.k, start), gradient)
         }
     }
 }
-fn boxed<N: Negative<Rbm> + 'static>(objective: Contrastive<N>, plain: bool) -> Box<dyn Objective<Rbm>> {
-    Box::new(if plain { objective.plain() } else { objective })
+fn boxed<N: Negative<Rbm> + 'static>(objective: Contrastive<N>, gradient: Gradient) -> Box<dyn Objective<Rbm>> {
+    Box::new(match gradient {
+        Gradient::Plain => objective.plain(),
+        Gradient::Centred => objective,
+        Gradient::Standardised => objective.standardised(),
+    })
 }
 
 /// The settings, for the model file and the summary.
@@ -288,12 +309,14 @@ fn notes(s: &Settings) -> BTreeMap<String, String> {
         ("redraw", s.redraw.to_string()),
         ("momentum", s.momentum.to_string()),
         ("l2", s.l2.to_string()),
-        ("centred", (!s.plain).to_string()),
+        ("centred", (s.gradient() == Gradient::Centred).to_string()),
         ("held_out", s.held_out.to_string()),
         ("patience", s.patience.map_or("none".to_string(), |n| n.to_string())),
         ("seed", s.common.seed.to_string()),
     ];
-    notes.map(|(k, v)| (k.to_string(), v)).into()
+    // What came later is named where it is set, so that runs of earlier versions go on.
+    let later = (s.gradient() == Gradient::Standardised).then(|| ("standardised", "true".to_string()));
+    notes.into_iter().chain(later).map(|(k, v)| (k.to_string(), v)).collect()
 }
 
 /// Filters, and the evolution of fresh chains.

@@ -72,9 +72,15 @@ pub trait Learn: Energy {
     }
     /// The parameters.
     fn params(&self) -> &Params;
+    /// Where in the flat parameters the biases of a block are, one for each of its rows in their order; `None` if it has none,
+    /// or shares them. What looks at single units asks for them: standardised gradients, sparsity, the zero-sum gauge.
+    fn biases(&self, _block: usize) -> Option<Range<usize>> {
+        None
+    }
     /// Makes what the data phase needs to know of the latent rows, and keeps it in the states: so that negative states which
     /// start at the data find it there. Without latent rows there is nothing to make; with them, a model that leaves it out
-    /// still computes in [`Learn::grad_expected`] what it needs.
+    /// still computes in [`Learn::grad_expected`] what it needs. Standardised gradients need the latent blocks' means
+    /// ([`States::mean`]) to be known afterwards.
     fn infer(&self, _states: &mut States) {}
     /// `grad += Σ wₙ ∂E(xₙ)/∂θ`; a state of weight zero is absent, whatever it holds.
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params);

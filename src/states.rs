@@ -62,6 +62,10 @@ impl States {
     pub fn x(&self) -> MatRef<'_> {
         self.x.as_view()
     }
+    /// Some rows of the states.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> MatRef<'_> {
+        self.x.rows_range(rows)
+    }
     /// The states, one after the other.
     pub fn as_slice(&self) -> &[f32] {
         self.x.as_slice()
@@ -234,6 +238,13 @@ impl States {
             self.mean(model, b);
         }
         (self.x(), self.means.rows_range(rows))
+    }
+    /// The field and the mean of a block, if both are known.
+    pub(crate) fn known<M: Energy + ?Sized>(&self, model: &M, block: usize) -> Option<(MatRef<'_>, MatRef<'_>)> {
+        let version = model.version();
+        let both = self.all_know(|k| &k.fields, version, block) && self.all_know(|k| &k.means, version, block);
+        let b = &model.blocks()[block];
+        both.then(|| (self.fields.rows_range(b.rows.clone()), self.known_mean(b)))
     }
     /// Whether every slab knows what is kept of a block, under this version of the model.
     fn all_know(&self, kept: impl Fn(&Known) -> &Vec<Version>, version: Version, block: usize) -> bool {

@@ -5,7 +5,7 @@ use super::probes::{energies, largest, normal, states};
 use super::slope::{Along, slope};
 use super::verdict::{Step, Tally, Verdict};
 use crate::eval::latent_group;
-use crate::params::Role;
+use crate::params::{Role, Slot};
 use crate::rng::derive;
 use crate::sweep::first_group;
 use crate::{ChainRng, Marginal, Mat, Params, Phase, Score, States, Train};
@@ -23,7 +23,8 @@ const HELD: f32 = 0.25;
 /// ```
 ///
 /// found by moving every parameter (256 of them, if there are more) through [`Train::update`]; a state of weight zero
-/// is absent, even one that holds no numbers. [`Learn::grad_contrast`](crate::Learn::grad_contrast) overwrites, and is
+/// is absent, even one that holds no numbers. What [`Learn::biases`](crate::Learn::biases) calls the bias of a row is in a
+/// slot of biases, and the derivative by it is minus the row. [`Learn::grad_contrast`](crate::Learn::grad_contrast) overwrites, and is
 /// the sum of [`Learn::grad_expected`](crate::Learn::grad_expected) over both phases; `between` is called once, with
 /// the biases of the data phase. After an update, the same [`States`] give what new ones give: nothing that was kept of
 /// the old parameters is used.
@@ -52,6 +53,7 @@ pub fn gradient<M: Train + ?Sized>(model: &mut M, seed: u64) -> Verdict {
     let size = size(&weights, &energies(model, &x));
     let f = |m: &M| weighted(&weights, &energies(m, &x));
     derivatives(model, &f, size, &grad, (&mut tally, &mut rng), "grad_params")?;
+    biases(model, &mut tally, &mut rng)?;
     contrast(model, &mut tally, &mut rng)?;
     updated(model, &mut tally, &mut rng)?;
     tally.kept()
@@ -198,6 +200,28 @@ pub(super) fn name(params: &Params, k: usize) -> String {
     let slot = params.slot_of(k);
     let at = k - slot.offset;
     format!("{}[{}, {}]", slot.name, at % slot.rows, at / slot.rows)
+}
+
+/// The derivative of the energies by the bias of a row is minus the row.
+fn biases<M: Train + ?Sized>(model: &M, tally: &mut Tally, rng: &mut ChainRng) -> Step {
+    let (x, weights) = (states(model, 11, rng), weights(11));
+    let mut grad = model.params().zeros_like();
+    model.grad_params(x.as_view(), &weights, &mut grad);
+    let allowed = ROUNDING * (1.0 + x.amax() as f64);
+    for (b, block) in model.blocks().iter().enumerate() {
+        let Some(places) = model.biases(b) else { continue };
+        let fits = |s: &Slot| s.role == Role::Bias && s.range().start <= places.start && places.end <= s.range().end;
+        tally.holds(places.len() == block.rows.len() && grad.slots().iter().any(fits), || {
+            format!("`biases` of block {b} are {places:?}, which are not one bias for each of its rows")
+        })?;
+        for (k, row) in places.zip(block.rows.clone()) {
+            let sum: f64 = weights.iter().zip(x.row(row).iter()).map(|(&w, &x)| w as f64 * x as f64).sum();
+            tally.near(grad.as_slice()[k] as f64, -sum, allowed, || {
+                format!("grad_params: ∂/∂{}, the bias of row {row}", name(&grad, k))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Both phases at once are both phases one after the other.

@@ -160,6 +160,9 @@ impl Learn for ConditionalRbm {
     fn params(&self) -> &Params {
         &self.params
     }
+    fn biases(&self, block: usize) -> Option<Range<usize>> {
+        self.machine.biases(block)
+    }
     fn infer(&self, states: &mut States) {
         states.x_and_means(self, self.machine.hidden_blocks());
     }

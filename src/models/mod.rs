@@ -2,10 +2,13 @@
 
 mod conditional;
 mod convert;
+mod gauge;
 mod label;
 mod rbm;
 mod replicated_softmax;
 pub use conditional::ConditionalRbm;
+pub(crate) use gauge::Gauge;
+pub use gauge::zero_sum;
 pub use rbm::{Kind, Rbm};
 pub use replicated_softmax::ReplicatedSoftmax;
 

@@ -338,6 +338,12 @@ impl Learn for Rbm {
             grad_theta(&self.blocks[b], self.theta(b, &[]), x, weights, slot);
         }
     }
+    fn biases(&self, block: usize) -> Option<Range<usize>> {
+        let (rows, d) = (&self.blocks[block].rows, self.n_visible());
+        let (slot, first) = if rows.start < d { (B, 0) } else { (C, d) };
+        let offset = self.params.slots()[slot].offset;
+        Some(offset + rows.start - first..offset + rows.end - first)
+    }
     fn infer(&self, states: &mut States) {
         states.x_and_means(self, self.hidden_blocks());
     }

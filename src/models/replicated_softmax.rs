@@ -138,7 +138,7 @@ impl Energy for ReplicatedSoftmax {
     }
     /// Of the counts, the length of the document.
     fn theta<'a>(&'a self, block: usize, given: &'a [f32]) -> &'a [f32] {
-        if block == Self::VISIBLE { &given[..1] } else { self.params.slice(THETA) }
+        if block == Self::VISIBLE { given.get(..1).unwrap_or(&[]) } else { self.params.slice(THETA) }
     }
     fn n_given(&self) -> usize {
         1

@@ -70,24 +70,37 @@ impl Centring {
     pub fn offsets(&self, params: &Params, k: usize) -> &[f32] {
         self.offsets.get(params.slots()[k].range()).unwrap_or(&[])
     }
+    /// The offsets of all units, in the places of their biases; empty before the first batch.
+    pub(super) fn all(&self) -> &[f32] {
+        &self.offsets
+    }
     /// Turns a plain gradient into a centred one; before the first batch, when there are no offsets, it stays plain.
     pub fn apply(&mut self, grad: &mut Params) {
+        self.carry(grad, None);
+    }
+    /// The same, with the gradients by biases times these gains, one for every parameter, and those by couplings times the
+    /// gains of both sides: what standardising does with offsets.
+    pub(super) fn carry(&mut self, grad: &mut Params, gains: Option<&[f32]>) {
         if self.offsets.is_empty() {
             return;
         }
         let slots = grad.layout();
         self.biases.resize(grad.as_slice().len(), 0.0);
         for slot in slots.iter().filter(|s| s.role == Role::Bias) {
-            self.biases[slot.range()].copy_from_slice(&grad.as_slice()[slot.range()]);
+            let biases = &mut grad.as_mut_slice()[slot.range()];
+            self.biases[slot.range()].copy_from_slice(biases);
+            if let Some(gains) = gains {
+                biases.iter_mut().zip(&gains[slot.range()]).for_each(|(b, gain)| *b *= gain);
+            }
         }
         for weights in slots.iter() {
             if let Role::Coupling { rows, columns } = weights.role {
-                self.centre(weights, &slots[rows], &slots[columns], grad.as_mut_slice());
+                self.centre(weights, (&slots[rows], &slots[columns]), grad.as_mut_slice(), gains);
             }
         }
     }
     /// One coupling, in one pass over its columns.
-    fn centre(&mut self, weights: &Slot, rows: &Slot, columns: &Slot, grad: &mut [f32]) {
+    fn centre(&mut self, weights: &Slot, (rows, columns): (&Slot, &Slot), grad: &mut [f32], gains: Option<&[f32]>) {
         let (height, width) = (weights.rows, weights.columns);
         if height * width == 0 {
             return;
@@ -102,7 +115,14 @@ impl Centring {
         strips.for_each(|(s, ((strip, dots), sum))| {
             for (k, (w, d)) in strip.chunks_mut(height).zip(dots).enumerate() {
                 let (mu, of_column) = (mu[s * STRIP + k], of_columns[s * STRIP + k]);
-                *d = Level::best().run(Column { w, lambda, of_rows, mu, of_column, sum });
+                let column = Column { w, lambda, of_rows, mu, of_column, sum };
+                *d = match gains {
+                    None => Level::best().run(column),
+                    Some(gains) => {
+                        let gain = gains[columns.offset + s * STRIP + k];
+                        Level::best().run(Scaled { column, of_rows: &gains[rows.range()], gain })
+                    }
+                };
             }
         });
         axpy(-1.0, &self.dots, &mut grad[columns.range()]);
@@ -131,6 +151,29 @@ impl Kernel for Column<'_> {
             let centred = w[k] - (self.mu * of_rows[k] + self.of_column * lambda[k]);
             w[k] = centred;
             sum[k] += self.mu * centred;
+        }
+        dot(lambda, w) as f32
+    }
+}
+
+/// The same, every entry times the gains of its row and of its column.
+struct Scaled<'a> {
+    column: Column<'a>,
+    of_rows: &'a [f32],
+    gain: f32,
+}
+impl Kernel for Scaled<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run(self) -> f32 {
+        let (Column { w, lambda, of_rows, mu, of_column, sum }, n) = (self.column, self.of_rows.len());
+        let (w, sum, gains) = (&mut w[..n], &mut sum[..n], &self.of_rows[..n]);
+        let (lambda, of_rows) = (&lambda[..n], &of_rows[..n]);
+        for k in 0..n {
+            // With all gains one, to the bit what `Column` makes.
+            let scaled = (w[k] - (mu * of_rows[k] + of_column * lambda[k])) * (self.gain * gains[k]);
+            w[k] = scaled;
+            sum[k] += mu * scaled;
         }
         dot(lambda, w) as f32
     }

@@ -9,8 +9,8 @@
 //! - Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008.
 
 use super::{
-    Centring, Clamped, Enumerated, FastWeights, Filled, FromData, Negative, Negatives, Objective, Persistent, Positive,
-    Report, Tempered,
+    Clamped, Coordinates, Enumerated, FastWeights, Filled, FromData, Negative, Negatives, Objective, Persistent,
+    Positive, Report, Sparsity, Standardising, Tempered,
 };
 use crate::optim::Schedule;
 use crate::samplers::{BlockGibbs, Chains, Tempering};
@@ -25,16 +25,19 @@ pub struct Contrastive<N, P = Clamped> {
     pub positive: P,
     /// Where the negative states come from.
     pub negative: N,
-    /// Whether, and how, the gradient is centred.
-    pub centring: Option<Centring>,
+    /// What the gradient is with respect to.
+    pub coordinates: Coordinates,
+    /// What hidden units should be like on average, if anything.
+    pub sparsity: Option<Sparsity>,
     weights: [Vec<f32>; 2], // of the data and of the negative states
 }
 
 impl<N> Contrastive<N> {
-    /// Centred, with the sliding factor that [`Centring::default`] has.
+    /// Centred, with the sliding factor that [`Centring::default`](super::Centring::default) has, and without a target of
+    /// sparsity.
     pub fn new(negative: N) -> Self {
-        let positive = Clamped::default();
-        Self { positive, negative, centring: Some(Centring::default()), weights: [vec![], vec![]] }
+        let (coordinates, positive) = (Coordinates::default(), Clamped::default());
+        Self { positive, negative, coordinates, sparsity: None, weights: [vec![], vec![]] }
     }
 }
 impl<N, P> Contrastive<N, P> {
@@ -46,12 +49,20 @@ impl<N, P> Contrastive<N, P> {
     /// let objective = Contrastive::cd(1, 7).filling(10, 7);
     /// ```
     pub fn filling(self, sweeps: usize, seed: u64) -> Contrastive<N, Filled<BlockGibbs>> {
-        let Self { negative, centring, weights, .. } = self;
-        Contrastive { positive: Filled::sweeps(sweeps, seed), negative, centring, weights }
+        let Self { negative, coordinates, sparsity, weights, .. } = self;
+        Contrastive { positive: Filled::sweeps(sweeps, seed), negative, coordinates, sparsity, weights }
     }
     /// The same with plain gradients, not centred ones.
     pub fn plain(self) -> Self {
-        Self { centring: None, ..self }
+        Self { coordinates: Coordinates::Plain, ..self }
+    }
+    /// The same with standardised gradients, as [`Standardising::default`] makes them.
+    pub fn standardised(self) -> Self {
+        Self { coordinates: Coordinates::Standardised(Standardising::default()), ..self }
+    }
+    /// The same with a target for the mean activity of hidden units.
+    pub fn sparse(self, sparsity: Sparsity) -> Self {
+        Self { sparsity: Some(sparsity), ..self }
     }
 }
 impl Contrastive<FromData<BlockGibbs>> {
@@ -137,7 +148,8 @@ fn normalise(sign: f64, n: usize, weights: Option<&[f32]>, out: &mut Vec<f32>) {
 
 impl<M: Learn + ?Sized, N: Negative<M>, P: Positive<M>> Objective<M> for Contrastive<N, P> {
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
-        self.centring.iter().try_for_each(|c| c.check(model.params()))?;
+        self.coordinates.check(model)?;
+        self.sparsity.iter().try_for_each(|s| s.check(model))?;
         if batch.weights.iter().all(|&w| w == 0.0) {
             grad.as_mut_slice().fill(0.0);
             return Ok(Report::default()); // the negative phase must not push alone
@@ -148,10 +160,14 @@ impl<M: Learn + ?Sized, N: Negative<M>, P: Positive<M>> Objective<M> for Contras
         let [data_weights, model_weights] = &mut self.weights;
         normalise(1.0, batch.x.ncols(), Some(batch.weights), data_weights);
         normalise(-1.0, states.ncols(), weights, model_weights);
-        let mut observe = |data: &Params| self.centring.iter_mut().for_each(|c| c.observe(data));
+        let mut observe = |data: &Params| {
+            self.coordinates.observe(data);
+            self.sparsity.iter_mut().for_each(|s| s.observe(model, data));
+        };
         model.grad_contrast((positive, data_weights), (states, model_weights), grad, &mut observe);
-        if let Some(centring) = &mut self.centring {
-            centring.apply(grad);
+        self.coordinates.carry(model, (positive, data_weights), grad)?;
+        if let Some(sparsity) = &self.sparsity {
+            sparsity.add(model, self.coordinates.gains(), grad);
         }
         self.negative.learned(grad);
         Ok(Report { loss: None, moves, swaps })
@@ -162,13 +178,15 @@ impl<N: Resume, P: Resume> Resume for Contrastive<N, P> {
     fn save(&self, to: &mut Saved) {
         self.positive.save(to);
         self.negative.save(to.child_mut("negative"));
-        if let Some(centring) = &self.centring {
-            centring.save(to.child_mut("centring"));
+        self.coordinates.save(to);
+        if let Some(sparsity) = &self.sparsity {
+            sparsity.save(to.child_mut("sparsity"));
         }
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
-        if let Some(centring) = &mut self.centring {
-            centring.load(from.child("centring")?)?;
+        self.coordinates.load(from)?;
+        if let Some(sparsity) = &mut self.sparsity {
+            sparsity.load(from.child("sparsity")?)?;
         }
         self.positive.load(from)?;
         self.negative.load(from.child("negative")?)

@@ -2,18 +2,24 @@
 
 mod centring;
 mod contrastive;
+mod coordinates;
 mod discriminative;
 mod fast_weights;
 mod negative;
 mod positive;
+mod sparsity;
+mod standardising;
 mod sum;
 mod tempered;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
+pub use coordinates::Coordinates;
 pub use discriminative::Discriminative;
 pub use fast_weights::FastWeights;
 pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
 pub use positive::{Clamped, Filled, Positive};
+pub use sparsity::Sparsity;
+pub use standardising::Standardising;
 pub use sum::Sum;
 pub use tempered::Tempered;
 

@@ -370,6 +370,7 @@ mod tests {
             (refusal(Fit { epochs: 4, ..same() }, 5, &data), "`Fit::epochs` must be `3`, got `4`"),
             (refusal(Fit { seed: 7, ..same() }, 5, &data), "`Fit::seed`"),
             (refusal(Fit { max_norm: Some(1.0), ..same() }, 5, &data), "`Fit::max_norm`"),
+            (refusal(Fit { zero_sum: true, ..same() }, 5, &data), "`Fit::zero_sum` must be absent, got `true`"),
             (refusal(same(), 6, &data), "blocks of the model"),
             (refusal(same(), 5, &data.columns(0, 13).clone_owned()), "`data`"),
             (refusal(same(), 5, &data.map(|x| 1.0 - 0.5 * x)), "`data`"),

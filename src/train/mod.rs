@@ -27,6 +27,7 @@ mod bar;
 pub use bar::ProgressBar;
 
 use crate::data::{Batches, Minibatch, Samples, in_chunks};
+use crate::models::Gauge;
 use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
 use crate::rng::derive;
 use crate::units::label;
@@ -61,6 +62,9 @@ pub struct Fit {
     pub penalty: Penalty,
     /// The largest norm of the weights into a unit.
     pub max_norm: Option<f32>,
+    /// Whether softmax units are kept in their [zero-sum gauge](crate::models::zero_sum): projected after every update, before
+    /// norms are bounded. The distribution does not change; weight decay then sees the least weights that mean the same.
+    pub zero_sum: bool,
     /// The largest norm of a gradient.
     pub clip_norm: Option<f32>,
     /// What the order of the data follows from.
@@ -75,6 +79,7 @@ impl Default for Fit {
             learning_rate: Schedule::Constant(0.05),
             penalty: Penalty::default(),
             max_norm: None,
+            zero_sum: false,
             clip_norm: None,
             seed: 0,
         }
@@ -156,7 +161,9 @@ impl Fit {
             ("parameters of the model", list(&mut slots.into_iter())),
             ("data", format!("{} × {}, checksum {:08x}", data.n_rows(), data.n_samples(), checksum(data))),
         ];
-        settings.map(|(name, value)| (name.to_string(), value)).into()
+        // What came later is named where it is set, so that earlier checkpoints stay those of the same run.
+        let later = self.zero_sum.then(|| ("Fit::zero_sum", "true".to_string()));
+        settings.into_iter().chain(later).map(|(name, value)| (name.to_string(), value)).collect()
     }
     /// The loop.
     fn updates<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
@@ -208,8 +215,12 @@ impl Fit {
             let slot = grad.slot_of(index).name.clone();
             return Err(Error::NonFinite { step: at.step, slot, checkpoint: None });
         }
+        let gauge = self.zero_sum.then(|| Gauge::of(&*model));
         model.update(&mut |params| {
             params.exchange(grad);
+            if let Some(gauge) = &gauge {
+                gauge.fix(params);
+            }
             if let Some(limit) = self.max_norm {
                 max_norm(params, limit);
             }

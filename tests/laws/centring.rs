@@ -4,7 +4,7 @@
 use crate::cases::{self, close, name};
 use crate::reference::{Oracle, Side, wide};
 use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, Objective};
+use harmonium::objectives::{Centring, Contrastive, Coordinates, Objective};
 use harmonium::params::Role;
 use harmonium::{Batch, Learn, Mat, Params};
 
@@ -63,7 +63,7 @@ fn the_centred_gradient_is_the_gradient_in_centred_coordinates() {
         let x = cases::probes(&rbm, 17);
         let batches = [x.view((0, 0), (4, 10)).clone_owned(), x.view((0, 10), (4, 7)).clone_owned()];
         let mut objective = Contrastive::exact(&rbm).unwrap();
-        objective.centring = Some(Centring::new(0.3));
+        objective.coordinates = Coordinates::Centred(Centring::new(0.3));
         let mut offsets = Offsets::of_data(&oracle, &batches[0]);
         for (k, v) in batches.iter().enumerate() {
             offsets.slide(if k == 0 { 1.0 } else { 0.3f32 as f64 }, &Offsets::of_data(&oracle, v));
@@ -76,7 +76,7 @@ fn the_centred_gradient_is_the_gradient_in_centred_coordinates() {
             for (i, (&g, e)) in grad.as_slice().iter().zip(expected).enumerate() {
                 close(g as f64, e, 20.0, &format!("{} batch {k} entry {i}", name(&rbm)));
             }
-            let centring = objective.centring.as_ref().unwrap();
+            let Coordinates::Centred(centring) = &objective.coordinates else { unreachable!() };
             for (slot, expected) in [(1, &offsets.mu), (2, &offsets.lambda)] {
                 let got = centring.offsets(rbm.params(), slot);
                 got.iter().zip(expected).for_each(|(&o, e)| close(o as f64, *e, 5.0, "offset"));

@@ -4,9 +4,9 @@
 use crate::cases;
 use harmonium::eval::exact_log_partition;
 use harmonium::io::{load_rbm, save_rbm};
-use harmonium::models::{Kind, Rbm};
+use harmonium::models::{Kind, Rbm, zero_sum};
 use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
-use harmonium::{ChainRng, Energy, Learn, Train, Unit, laws};
+use harmonium::{ChainRng, Energy, Learn, Mat, Train, Unit, laws};
 use rand::RngExt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Unit for Interval {
 }
 
 /// Kinds that the oracle does not know, with how many rows of each.
-fn kinds() -> [(Arc<dyn Unit>, usize); 5] {
+pub(crate) fn kinds() -> [(Arc<dyn Unit>, usize); 5] {
     [
         (Arc::new(Softmax { q: 3 }), 6),
         (Arc::new(Binomial { n: 4 }), 3),
@@ -190,5 +190,71 @@ fn kinds_that_are_another_agree_with_it() {
         cases::close(Softmax { q: 2 }.log_partition(&[], &pair) - 0.25, gamma, 1.0, "softmax");
         cases::close(Binomial { n: 1 }.log_partition(&[], &[f]), gamma, 1.0, "binomial");
         cases::close(LogPrecision.log_partition(&[0.0], &[f]), Gaussian.log_partition(&[], &[f]), 1.0, "precision one");
+    }
+}
+
+/// A machine of bits, with softmax units of two in their place on one side or on both: one row for off, one for on.
+fn doubled(bits: &Rbm, visible: bool, hidden: bool) -> Rbm {
+    let side = |n: usize, is: bool| -> (usize, Arc<dyn Unit>) {
+        if is { (2 * n, Arc::new(Softmax { q: 2 })) } else { (n, Arc::new(Bernoulli)) }
+    };
+    let mut rbm = Rbm::with_units(side(bits.n_visible(), visible), side(bits.n_hidden(), hidden));
+    let place = |k: usize, is: bool| if is { 2 * k + 1 } else { k };
+    rbm.update(&mut |p| {
+        for (i, b) in bits.visible_bias().iter().enumerate() {
+            p.slice_mut(1)[place(i, visible)] = *b;
+            (0..bits.n_hidden()).for_each(|j| {
+                p.mat_mut(0)[(place(j, hidden), place(i, visible))] = bits.weights()[(j, i)];
+            });
+        }
+        bits.hidden_bias().iter().enumerate().for_each(|(j, c)| p.slice_mut(2)[place(j, hidden)] = *c);
+    });
+    rbm
+}
+/// Bits as the states of softmax units of two.
+fn one_hot(x: &Mat) -> Mat {
+    Mat::from_fn(2 * x.nrows(), x.ncols(), |i, j| if i % 2 == 1 { x[(i / 2, j)] } else { 1.0 - x[(i / 2, j)] })
+}
+/// Every state keeps its energy, every sample its free energy, every mean and `log Z` its value; in the zero-sum gauge, where the
+/// two rows of a unit have opposite weights, energies move by one constant.
+#[test]
+fn a_machine_of_softmax_units_of_two_is_one_of_bits() {
+    let bits = cases::bernoulli(5, 4, 2);
+    let x = Mat::from_fn(9, 512, |i, j| (j >> i & 1) as f32);
+    let (v, h) = (x.rows(0, 5).clone_owned(), x.rows(5, 4).clone_owned());
+    for (visible, hidden) in [(true, false), (false, true), (true, true)] {
+        let mut two = doubled(&bits, visible, hidden);
+        let of = |x: &Mat, is: bool| if is { one_hot(x) } else { x.clone() };
+        let (v2, h2) = (of(&v, visible), of(&h, hidden));
+        let states = Mat::from_fn(v2.nrows() + h2.nrows(), 512, |i, j| {
+            if i < v2.nrows() { v2[(i, j)] } else { h2[(i - v2.nrows(), j)] }
+        });
+        let mut shift = 0.0;
+        for gauge in [false, true] {
+            if gauge {
+                shift = zero_sum(&mut two);
+                assert!(two.params().as_slice() != doubled(&bits, visible, hidden).params().as_slice());
+            }
+            let [mut a, mut b] = [vec![0.0; 512], vec![0.0; 512]];
+            bits.energy(x.as_view(), &mut a);
+            two.energy(states.as_view(), &mut b);
+            let free = [bits.free_energy(v.as_view()).unwrap(), two.free_energy(v2.as_view()).unwrap()];
+            for k in 0..512 {
+                cases::close(b[k], a[k] + shift, 10.0, "energy");
+                cases::close(free[1][k], free[0][k] + shift, 10.0, "free energy");
+            }
+            let log_z = [&bits, &two].map(|rbm| exact_log_partition(rbm).unwrap());
+            cases::close(log_z[1], log_z[0] - shift, 10.0, "log Z");
+            let on = |mean: Mat, is: bool| {
+                if is { Mat::from_fn(mean.nrows() / 2, 512, |i, j| mean[(2 * i + 1, j)]) } else { mean }
+            };
+            let means = [
+                (bits.hidden_mean(v.as_view()).unwrap(), on(two.hidden_mean(v2.as_view()).unwrap(), hidden)),
+                (bits.visible_mean(h.as_view()).unwrap(), on(two.visible_mean(h2.as_view()).unwrap(), visible)),
+            ];
+            for (a, b) in means {
+                a.iter().zip(b.iter()).for_each(|(a, b)| cases::close(*b as f64, *a as f64, 1.0, "mean"));
+            }
+        }
     }
 }

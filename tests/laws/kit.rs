@@ -5,7 +5,7 @@ use crate::cases::{self, kinds, name};
 use crate::reference::{Oracle, pick};
 use harmonium::laws::{self, Verdict};
 use harmonium::models::Rbm;
-use harmonium::objectives::{Contrastive, FromData, Objective};
+use harmonium::objectives::{Contrastive, FromData, Objective, Sparsity};
 use harmonium::optim::Schedule;
 use harmonium::samplers::{BlockGibbs, Kernel, Moves, Tempering};
 use harmonium::units::Gaussian;
@@ -139,10 +139,15 @@ fn chains_keep_the_law_of_threads() {
 }
 
 type Make = fn(&Rbm, u64) -> Box<dyn Objective<Rbm>>;
-const OBJECTIVES: [(&str, Make); 7] = [
+const OBJECTIVES: [(&str, Make); 9] = [
     ("CD", |_, seed| Box::new(Contrastive::cd(3, seed))),
     ("PCD", |rbm, seed| Box::new(Contrastive::pcd(2, Chains::zeros(rbm, 20, seed)))),
     ("plain CD", |_, seed| Box::new(Contrastive::cd(1, seed).plain())),
+    ("standardised CD", |_, seed| Box::new(Contrastive::cd(1, seed).standardised())),
+    ("sparse PCD", |rbm, seed| {
+        let pcd = Contrastive::pcd(2, Chains::zeros(rbm, 20, seed)).standardised();
+        Box::new(pcd.sparse(Sparsity::new(0.25, 1.0)))
+    }),
     ("exact", |rbm, _| Box::new(Contrastive::exact(rbm).unwrap())),
     ("CD with a rising k", |_, seed| {
         let mut cd = Contrastive::cd(1, seed);

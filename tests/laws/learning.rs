@@ -7,7 +7,7 @@ use crate::reference::{Oracle, Side, estimate, wide};
 use harmonium::data::{FourModes, bars_and_stripes, four_modes};
 use harmonium::eval::exact_log_partition;
 use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, FromData, Negative, Objective, Persistent, Tempered};
+use harmonium::objectives::{Contrastive, Coordinates, FromData, Negative, Objective, Persistent, Tempered};
 use harmonium::optim::{Schedule, Sgd};
 use harmonium::samplers::{BlockGibbs, Tempering};
 use harmonium::train::{Fit, Run, Silent};
@@ -35,7 +35,7 @@ fn the_exact_gradient_is_that_of_the_exact_log_likelihood() {
     for rbm in cases::all().into_iter().filter(|m| m.visible()[0].unit.support().is_some()) {
         let (v, weights) = (visible(&rbm, 12), [0.5, 1.0, 0.0, 2.0, 0.3, 1.0, 1.0, 0.0, 4.0, 0.1, 1.0, 0.7]);
         let mut exact = Contrastive::exact(&rbm).unwrap();
-        exact.centring = None;
+        exact.coordinates = Coordinates::Plain;
         let got = gradient(&rbm, &mut exact, &v, &weights);
         let expected = Oracle::of(&rbm).derivative(|o| -log_likelihood(o, &v, &weights));
         for (k, (g, e)) in got.iter().zip(&expected).enumerate() {
@@ -61,15 +61,15 @@ fn agrees(what: &str, exact: &[f32], estimates: &[Vec<f32>]) {
 fn pcd_is_unbiased_on_chains_at_equilibrium() {
     for rbm in cases::all().into_iter().filter(|m| m.visible()[0].unit.support().is_some()) {
         let (oracle, v) = (Oracle::of(&rbm), visible(&rbm, 10));
-        for centring in [None, Some(Centring::default())] {
+        for coordinates in [Coordinates::Plain, Coordinates::default()] {
             let mut exact = Contrastive::exact(&rbm).unwrap();
-            exact.centring = centring.clone();
+            exact.coordinates = coordinates.clone();
             let exact = gradient(&rbm, &mut exact, &v, &[1.0; 10]);
             let estimates: Vec<Vec<f32>> = (0..60)
                 .map(|seed| {
                     let chains = Chains::new(oracle.draw(200, seed), seed);
                     let mut pcd = Contrastive::pcd(3, chains);
-                    pcd.centring = centring.clone();
+                    pcd.coordinates = coordinates.clone();
                     gradient(&rbm, &mut pcd, &v, &[1.0; 10])
                 })
                 .collect();
@@ -114,9 +114,9 @@ fn learned<N: Negative<Rbm>>(make: impl FnOnce(&Rbm) -> Contrastive<N>) -> f64 {
     fit.run(&mut Run::new(&mut rbm, &mut objective, &mut optimizer, &mut silent), &data).unwrap();
     log_likelihood(&Oracle::of(&rbm), &data, &[1.0; 16])
 }
-fn pcd(rbm: &Rbm, centring: Option<Centring>) -> Contrastive<Persistent<BlockGibbs>> {
+fn pcd(rbm: &Rbm, coordinates: Coordinates) -> Contrastive<Persistent<BlockGibbs>> {
     let mut pcd = Contrastive::pcd(5, Chains::zeros(rbm, 200, 3));
-    pcd.centring = centring;
+    pcd.coordinates = coordinates;
     pcd
 }
 fn rising() -> Contrastive<FromData<BlockGibbs>> {
@@ -135,8 +135,8 @@ fn bars_and_stripes_are_learned() {
     let runs = [
         ("exact", 0.15, learned(|m| Contrastive::exact(m).unwrap())),
         ("CD-5", 0.3, learned(|_| Contrastive::cd(5, 1))),
-        ("PCD-5", 0.3, learned(|m| pcd(m, Some(Centring::default())))),
-        ("plain PCD-5", 0.3, learned(|m| pcd(m, None))),
+        ("PCD-5", 0.3, learned(|m| pcd(m, Coordinates::default()))),
+        ("plain PCD-5", 0.3, learned(|m| pcd(m, Coordinates::Plain))),
         ("CD, k from 1 to 10", 0.3, learned(|_| rising())),
         ("fast PCD-1", 0.25, learned(|m| Contrastive::fpcd(m, 1, Chains::zeros(m, 200, 3), 0.1))),
         ("tempered PCD-1", 0.2, learned(|m| tempered(m, 4, 100))),

@@ -5,7 +5,7 @@ use harmonium::data::bars_and_stripes;
 use harmonium::eval::{Ais, Bracketing, End};
 use harmonium::laws::{self, HandOver, Verdict};
 use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, Objective, Report};
+use harmonium::objectives::{Centring, Contrastive, Coordinates, Objective, Report, Sparsity, Standardising};
 use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
 use harmonium::samplers::Tempering;
 use harmonium::train::{
@@ -15,17 +15,30 @@ use harmonium::{Batch, Chains, Energy, Learn, Mask, Mat, Params, Result, Resume,
 
 type Method = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
 /// Training methods: a new one is one line here.
-const METHODS: [(&str, Method); 11] = [
+const METHODS: [(&str, Method); 15] = [
     ("CD, centred", |_| Box::new(Contrastive::cd(2, 5))),
     ("CD, plain", |_| Box::new(Contrastive::cd(2, 5).plain())),
     ("PCD, centred", |m| Box::new(Contrastive::pcd(2, Chains::zeros(m, 21, 5)))),
     ("PCD, plain", |m| Box::new(Contrastive::pcd(2, Chains::zeros(m, 21, 5)).plain())),
     ("PCD, centred at once", |m| {
         let mut pcd = Contrastive::pcd(1, Chains::zeros(m, 8, 5));
-        pcd.centring = Some(Centring::new(1.0));
+        pcd.coordinates = Coordinates::Centred(Centring::new(1.0));
         Box::new(pcd)
     }),
     ("CD, filling", |_| Box::new(WithGaps(Contrastive::cd(1, 5).filling(2, 5)))),
+    ("CD, standardised", |_| Box::new(Contrastive::cd(2, 5).standardised())),
+    ("PCD, standardised, fast", |m| {
+        let (mut pcd, mut fast) = (Contrastive::pcd(1, Chains::zeros(m, 21, 5)), Standardising::new(0.3));
+        fast.floor = 0.5;
+        pcd.coordinates = Coordinates::Standardised(fast);
+        Box::new(pcd)
+    }),
+    ("PCD, sparse", |m| Box::new(Contrastive::pcd(1, Chains::zeros(m, 21, 5)).sparse(Sparsity::new(0.2, 1.0)))),
+    ("CD, plain, sparse", |_| {
+        let mut sparsity = Sparsity::new(0.3, 0.5);
+        sparsity.decay = 0.5;
+        Box::new(Contrastive::cd(1, 5).plain().sparse(sparsity))
+    }),
     ("exact", |m| Box::new(Contrastive::exact(m).unwrap())),
     ("CD with a rising k", |_| {
         let mut cd = Contrastive::cd(1, 5);
@@ -72,6 +85,7 @@ fn settings() -> Fit {
         learning_rate: Schedule::Exponential { from: 0.1, factor: 0.97 },
         penalty: Penalty { l1: 1e-4, l2: 1e-3 },
         max_norm: Some(2.0),
+        zero_sum: false,
         clip_norm: Some(1.0),
         seed: 3,
     }

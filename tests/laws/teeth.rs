@@ -178,6 +178,8 @@ enum Bug {
     StaleMeans,
     ContrastAdds,
     SampledMeans,
+    BiasesOfTheOther,
+    BiasesOffByOne,
 }
 /// An RBM with a bug.
 #[derive(Debug)]
@@ -248,6 +250,13 @@ impl Learn for Faulty {
     }
     fn params(&self) -> &Params {
         self.rbm.params()
+    }
+    fn biases(&self, block: usize) -> Option<Range<usize>> {
+        match self.bug {
+            Bug::BiasesOfTheOther => self.rbm.biases(1 - block),
+            Bug::BiasesOffByOne => self.rbm.biases(block).map(|places| places.start - 1..places.end - 1),
+            _ => self.rbm.biases(block),
+        }
     }
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         let with = |f: &dyn Fn(f32) -> f32| weights.iter().map(|w| f(*w)).collect::<Vec<f32>>();
@@ -328,6 +337,8 @@ fn bugs_of_models_are_caught() {
         ("hidden means kept over an update", Bug::StaleMeans, "expected gradients"),
         ("a contrast that adds to what is there", Bug::ContrastAdds, "gradients"),
         ("hidden samples for means", Bug::SampledMeans, "expected gradients"),
+        ("the biases of the other side", Bug::BiasesOfTheOther, "gradients"),
+        ("biases one place off", Bug::BiasesOffByOne, "gradients"),
     ];
     for (bug, which, law) in bugs {
         let check = LAWS.iter().find(|(name, _)| *name == law).unwrap().1;
@@ -572,7 +583,7 @@ impl Resume for FaultyObjective {
                 let x = self.pcd.negative.chains.states.x().clone_owned();
                 self.pcd.negative.chains = Chains::new(x, SEED);
             }
-            ObjectiveBug::ForgetsCentring => self.pcd.centring = before.centring,
+            ObjectiveBug::ForgetsCentring => self.pcd.coordinates = before.coordinates,
             _ => (),
         }
         Ok(())
