@@ -12,22 +12,23 @@ mod common;
 
 use clap::{Parser, ValueEnum};
 use common::{Binarize, Common, Keep, at_least_one, exit_code, print_table, say, write_json};
-use harmonium::data::{Images, Redrawn, Samples, slice};
+use harmonium::data::{Images, Masked, Redrawn, Samples, slice};
 use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, log_likelihood, mean_of};
 use harmonium::io::save_rbm;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Negative, Objective};
 use harmonium::optim::{Penalty, Schedule, Sgd};
+use harmonium::rand::RngExt;
 use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::rng::derive;
-use harmonium::samplers::BlockGibbs;
+use harmonium::samplers::{BlockGibbs, Tempering};
 use harmonium::train::{
     Checkpoints, EarlyStopping, Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, PseudoLogLikelihood,
     ReconstructionError, Record, Run, Snapshots, UpdateRatio,
 };
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Panel, Series, Shade, curves, save_png};
-use harmonium::{Chains, Error, Mat, Result, base_rate::base_rate};
+use harmonium::{ChainRng, Chains, Error, Mask, Mat, Result, base_rate::base_rate};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +40,10 @@ enum Method {
     Cd,
     /// Persistent contrastive divergence: chains go on from update to update
     Pcd,
+    /// The same with fast weights, which drive the chains on
+    Fpcd,
+    /// The same with chains at several temperatures, which change places
+    Tempered,
 }
 
 /// Coordinates of the gradient.
@@ -101,6 +106,12 @@ struct Settings {
     /// The same as --gradient plain
     #[arg(long, conflicts_with = "gradient")]
     plain: bool,
+    /// Temperatures of the tempered method
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
+    ladder: usize,
+    /// The share of training pixels that are missing, spread at random; they are drawn given the others
+    #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = share)]
+    missing: f64,
     /// Keep the last N training images out of training and evaluate on them; the test images are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     held_out: usize,
@@ -168,7 +179,10 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let mut rbm = Rbm::new((train.n_rows(), Bernoulli), (s.hidden(), Bernoulli));
     rbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
     // The folder is ours until all is written.
-    let Trained { ended, history, seconds_per_epoch, _kept } = fit(s, &mut rbm, (&train, &held_out), (&out, &about))?;
+    let gaps = (s.missing > 0.0).then(|| with_gaps(s, &train)).transpose()?;
+    let learned: &dyn Samples = gaps.as_ref().map_or(&train, |gaps| gaps);
+    let Trained { ended, history, seconds_per_epoch, _kept } =
+        fit(s, &mut rbm, (&train, learned, &held_out), (&out, &about))?;
     save_rbm(&rbm, &notes(s), &out.join("model.safetensors"))?;
     if !ended.is_final() {
         s.keep.show(&out)?;
@@ -201,6 +215,19 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     Ok(exit_code(ended))
 }
 
+/// A share, on the command line.
+fn share(text: &str) -> std::result::Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number".to_string())?;
+    if (0.0..1.0).contains(&share) { Ok(share) } else { Err("not a share from 0 to below 1".into()) }
+}
+/// The training images, a share of whose pixels is not known.
+fn with_gaps<'a>(s: &Settings, train: &'a dyn Samples) -> Result<Masked<&'a dyn Samples>> {
+    let mut rng = ChainRng::new(derive(s.common.seed, "missing pixels"));
+    Masked::new(train, Mask::from_fn(train.n_rows(), train.n_samples(), |_, _| rng.random_bool(s.missing)))
+}
+/// Gibbs sweeps by which missing pixels are drawn.
+const FILLING: usize = 5;
+
 /// How far the base-rate model of annealing is drawn towards fair coins, so that every pixel can be on in it.
 const AIS_SMOOTHING: f32 = 0.05;
 
@@ -212,11 +239,11 @@ fn some(samples: &dyn Samples, n: usize) -> Mat {
     x
 }
 
-/// Trains, with a progress bar and a history.
+/// Trains on `learned`, the training images or what is known of them, with a progress bar and a history.
 fn fit(
     s: &Settings,
     rbm: &mut Rbm,
-    (train, held_out): (&dyn Samples, &dyn Samples),
+    (train, learned, held_out): (&dyn Samples, &dyn Samples, &dyn Samples),
     (out, about): (&Path, &About),
 ) -> Result<Trained> {
     let per_epoch = train.n_samples().div_ceil(s.batch) as u64;
@@ -237,7 +264,7 @@ fn fit(
     let mut snapshots = Snapshots::new(steps, some(train, 100), s.common.seed);
     snapshots.path = Some(out.join("snapshots.safetensors"));
     let mut monitor = ((bar, snapshots), s.patience.map(|patience| EarlyStopping::new(watched(), every, patience)));
-    let mut objective = objective(s, rbm);
+    let mut objective = objective(s, rbm)?;
     let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
     let fit = Fit {
         epochs: s.epochs(),
@@ -248,7 +275,7 @@ fn fit(
         ..Fit::default()
     };
     let mut run = Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor);
-    let (ended, _kept) = s.keep.train(&fit, &mut run, train, (out, about))?;
+    let (ended, _kept) = s.keep.train(&fit, &mut run, learned, (out, about))?;
     let ((ProgressBar { history, .. }, _), stopping) = monitor;
     if let (Some(stopping), true) = (stopping, ended.is_final()) {
         stopping.restore(rbm)?;
@@ -274,35 +301,40 @@ fn seconds_per_epoch(records: &[Record]) -> f64 {
 const LOOKS: u64 = 12;
 type Curves = Vec<(String, Vec<(f64, f64)>)>;
 
-/// CD or PCD, in the coordinates that were asked for.
-fn objective(s: &Settings, rbm: &Rbm) -> Box<dyn Objective<Rbm>> {
-    let (seed, gradient) = (s.common.seed, s.gradient());
-    match s.method {
-        Method::Cd => boxed(Contrastive::cd(s.k, seed), gradient),
-        Method::Pcd => {
-            let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
-            let start = Chains::from_base(rbm, &independent, s.chains, derive(seed, "persistent chains"));
-            boxed(Contrastive::pcd(s.k, start), gradient)
+/// What is asked for, in the coordinates that are asked for.
+fn objective(s: &Settings, rbm: &Rbm) -> Result<Box<dyn Objective<Rbm>>> {
+    let seed = s.common.seed;
+    let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
+    let chains = || Chains::from_base(rbm, &independent, s.chains, derive(seed, "persistent chains"));
+    Ok(match s.method {
+        Method::Cd => boxed(s, Contrastive::cd(s.k, seed)),
+        Method::Pcd => boxed(s, Contrastive::pcd(s.k, chains())),
+        Method::Fpcd => boxed(s, Contrastive::fpcd(rbm, s.k, chains(), s.learning_rate)),
+        Method::Tempered => {
+            let betas = Tempering::linear(s.ladder, 0.0);
+            let seed = derive(seed, "persistent chains");
+            boxed(s, Contrastive::tempered(s.k, Tempering::new(rbm, betas, independent.clone(), s.chains, seed)?))
         }
-    }
+    })
 }
-fn boxed<N: Negative<Rbm> + 'static>(objective: Contrastive<N>, gradient: Gradient) -> Box<dyn Objective<Rbm>> {
-    Box::new(match gradient {
+fn boxed<N: Negative<Rbm> + 'static>(s: &Settings, objective: Contrastive<N>) -> Box<dyn Objective<Rbm>> {
+    let objective = match s.gradient() {
         Gradient::Plain => objective.plain(),
         Gradient::Centred => objective,
         Gradient::Standardised => objective.standardised(),
-    })
+    };
+    if s.missing > 0.0 { Box::new(objective.filling(FILLING, s.common.seed)) } else { Box::new(objective) }
 }
 
 /// The settings, for the model file and the summary.
 fn notes(s: &Settings) -> BTreeMap<String, String> {
-    let method = if s.method == Method::Cd { "cd" } else { "pcd" };
+    let method = format!("{:?}", s.method).to_lowercase();
     let notes = [
         ("hidden", s.hidden().to_string()),
         ("epochs", s.epochs().to_string()),
         ("batch", s.batch.to_string()),
         ("learning_rate", s.learning_rate.to_string()),
-        ("method", method.to_string()),
+        ("method", method),
         ("k", s.k.to_string()),
         ("chains", s.chains.to_string()),
         ("binarize", s.binarize.name().to_string()),
@@ -315,8 +347,12 @@ fn notes(s: &Settings) -> BTreeMap<String, String> {
         ("seed", s.common.seed.to_string()),
     ];
     // What came later is named where it is set, so that runs of earlier versions go on.
-    let later = (s.gradient() == Gradient::Standardised).then(|| ("standardised", "true".to_string()));
-    notes.into_iter().chain(later).map(|(k, v)| (k.to_string(), v)).collect()
+    let later = [
+        (s.gradient() == Gradient::Standardised).then(|| ("standardised", "true".to_string())),
+        (s.method == Method::Tempered).then(|| ("ladder", s.ladder.to_string())),
+        (s.missing > 0.0).then(|| ("missing", s.missing.to_string())),
+    ];
+    notes.into_iter().chain(later.into_iter().flatten()).map(|(k, v)| (k.to_string(), v)).collect()
 }
 
 /// Filters, and the evolution of fresh chains.

@@ -229,7 +229,7 @@ impl States {
     /// # Panics
     /// If the rows of the blocks do not follow each other.
     pub fn x_and_means<M: Gibbs + ?Sized>(&mut self, model: &M, blocks: Range<usize>) -> (MatRef<'_>, MatRef<'_>) {
-        let Some(first) = model.blocks().get(blocks.start) else { return (self.x(), self.means.rows(0, 0).into()) };
+        let Some(first) = model.blocks().get(blocks.start) else { return (self.x(), self.means.rows(0, 0)) };
         let mut rows = first.rows.start..first.rows.start;
         for b in blocks {
             let own = &model.blocks()[b].rows;
