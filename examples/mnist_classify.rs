@@ -19,7 +19,7 @@ use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::train::{Checkpoints, Ended, Fit, History, Metric, Named, Progress, ProgressBar, Run, UpdateRatio};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Shade, save_png};
-use harmonium::{Error, Mask, Mat, MatRef, Result};
+use harmonium::{Error, Mask, Mat, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -235,7 +235,7 @@ impl Told {
     fn draw(&self, rbm: &Rbm, images: &Images, out: &Path) -> Result<()> {
         let (height, width) = (images.height, images.width);
         let filters = rbm.weights().columns(0, height * width).transpose();
-        let shown: MatRef<'_> = filters.columns(0, filters.ncols().min(100)).into();
+        let shown = filters.columns(0, filters.ncols().min(100));
         let grid = Grid { columns: 10, ..Grid::default() };
         save_png(&grid.tile(shown, height, width, Shade::Symmetric)?, &out.join("filters.png"))?;
         let wrong: Vec<usize> =

@@ -54,7 +54,7 @@ fn table(rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 fn read_lines(bytes: &[u8]) -> Reached {
-    let fields = Fields { text: "text".into(), label: (bytes.len() % 2 == 0).then(|| "label".into()) };
+    let fields = Fields { text: "text".into(), label: bytes.len().is_multiple_of(2).then(|| "label".into()) };
     match Documents::parse_json_lines(bytes, Path::new("f"), &fields, &Tokens::default()) {
         Ok(documents) => {
             let known = |&(word, count): &(u32, u32)| (word as usize) < documents.vocabulary.len() && count > 0;

@@ -133,6 +133,9 @@ fn what_is_no_array_is_said() {
         assert_eq!(refused(cut), "f: truncated: the header is not all there");
     }
     assert!(refused(b"\x93NUMPY\x01\x00\x01\x00\xff").starts_with("f: the header: invalid utf-8"));
+}
+#[test]
+fn what_is_no_header_is_said() {
     let of = |text: &str| refused(&npy(text, &[]));
     assert_eq!(of("[1]"), "f: the header is not NumPy's: expected `{` before `[1]`");
     assert_eq!(of("{}"), "f: the header has no entry `descr`");
@@ -143,7 +146,10 @@ fn what_is_no_array_is_said() {
     assert_eq!(of("{'fortran_order': 1}"), "f: the header is not NumPy's: expected True or False before `}`");
     assert_eq!(of("{'shape': (-1,)}"), "f: the header is not NumPy's: expected the length of an axis before `-1,)}`");
     assert_eq!(of("{'shape': 3}"), "f: the header is not NumPy's: expected `(` before `3}`");
-    let kind = |descr| of(&header(descr, "(3,)"));
+}
+#[test]
+fn what_is_no_number_is_said() {
+    let kind = |descr| refused(&npy(&header(descr, "(3,)"), &[]));
     for descr in ["<c16", "<U4", "|O", "f4", "=f4", "|f4", "<f16", "<M8[ns]", "", "é"] {
         assert_eq!(
             kind(descr),
