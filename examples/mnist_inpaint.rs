@@ -132,6 +132,9 @@ fn samples(rbm: &Rbm, mean: &[f32], pixels: &Mat, unknown: impl Fn(usize, usize)
     (Mat::from_fn(rbm.n_visible(), n, |i, j| if mask[(i, j)] { mean[i] } else { pixels[(i, j)] }), mask)
 }
 
+/// Whether a pixel of an image is unknown.
+type Unknown<'a> = &'a dyn Fn(usize, usize) -> bool;
+
 /// Half digits, digits with lost pixels, digits of a class.
 fn pictures(s: &Settings, rbm: &Rbm, mean: &[f32], test: &Mat, images: &Images, out: &Path) -> Result<()> {
     let (height, width, d) = (images.height, images.width, images.n_pixels());
@@ -139,7 +142,7 @@ fn pictures(s: &Settings, rbm: &Rbm, mean: &[f32], test: &Mat, images: &Images, 
         |k: u64| Draws { sweeps: s.sweeps, seed: derive(s.common.seed, &format!("picture {k}")), ..Draws::default() };
     let pixels = test.columns(0, 10).clone_owned();
     let lost = |i: usize, j: usize| (i * 7919 + j * 104_729) % 1009 < 706; // about 70 %, spread evenly
-    let kinds: [(&str, &dyn Fn(usize, usize) -> bool); 2] = [("halves.png", &|i, _| i >= d / 2), ("lost.png", &lost)];
+    let kinds: [(&str, Unknown<'_>); 2] = [("halves.png", &|i, _| i >= d / 2), ("lost.png", &lost)];
     for (name, unknown) in kinds {
         let (x, mask) = samples(rbm, mean, &pixels, unknown);
         let grey = |i: usize, j: usize| if mask[(i, j)] { 0.35 } else { x[(i, j)] };

@@ -13,7 +13,7 @@ mod common;
 use clap::{Parser, ValueEnum};
 use common::{Binarize, Common, Keep, at_least_one, exit_code, print_table, say, write_json};
 use harmonium::data::{Images, Masked, Redrawn, Samples, slice};
-use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, log_likelihood, mean_of};
+use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, exact_log_partition, log_likelihood, mean_of};
 use harmonium::io::save_rbm;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Negative, Objective};
@@ -76,9 +76,12 @@ struct Settings {
     /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
-    /// Learning rate of the first update; it falls linearly to 0
+    /// Learning rate of the first update; it falls linearly to that of the last
     #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = 0.2)]
     learning_rate: f32,
+    /// Learning rate of the last update
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = 0.0)]
+    last_rate: f32,
     /// Where the negative phase comes from
     #[arg(long, value_enum, default_value_t = Method::Pcd)]
     method: Method,
@@ -91,6 +94,9 @@ struct Settings {
     /// How grey pixels become bits
     #[arg(long, value_enum, default_value_t = Binarize::Bernoulli)]
     binarize: Binarize,
+    /// White digits become black ones
+    #[arg(long)]
+    invert: bool,
     /// Draw the bits of the training images anew in every epoch
     #[arg(long)]
     redraw: bool,
@@ -153,7 +159,11 @@ fn main() -> ExitCode {
 fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let began = Instant::now();
     let out = s.keep.folder(&s.out, "mnist_rbm")?;
-    let folder = s.common.load()?;
+    let mut folder = s.common.load()?;
+    if s.invert {
+        let sets = [&mut folder.train.images, &mut folder.test.images];
+        sets.into_iter().for_each(|images| images.pixels.iter_mut().for_each(|p| *p = u8::MAX - *p));
+    }
     let images = &folder.train.images;
     let bits = s.binarize.encode(images, derive(s.common.seed, "training pixels"));
     let anew = Redrawn { images, seed: derive(s.common.seed, "training pixels") };
@@ -189,9 +199,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         return Ok(exit_code(ended));
     }
 
-    say(format_args!("annealed importance sampling: {} runs through {} temperatures", s.runs, s.temperatures()));
-    let settings = Ais { betas: Ais::like_sm08(s.temperatures()), runs: s.runs, seed: s.common.seed };
-    let log_partition = ais(&rbm, &base_rate(&rbm, &mean, AIS_SMOOTHING)?, &settings)?;
+    let log_partition = log_partition(s, &rbm, &mean)?;
     let test;
     let told: &dyn Samples = if s.held_out > 0 {
         &held_out
@@ -215,6 +223,15 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     Ok(exit_code(ended))
 }
 
+/// `log Z`: exactly for up to 20 hidden units, annealed for more.
+fn log_partition(s: &Settings, rbm: &Rbm, mean: &[f32]) -> Result<LogPartition> {
+    if s.hidden() <= 20 {
+        return Ok(LogPartition::exact(exact_log_partition(rbm)?));
+    }
+    say(format_args!("annealed importance sampling: {} runs through {} temperatures", s.runs, s.temperatures()));
+    let settings = Ais { betas: Ais::like_sm08(s.temperatures()), runs: s.runs, seed: s.common.seed };
+    ais(rbm, &base_rate(rbm, mean, AIS_SMOOTHING)?, &settings)
+}
 /// A share, on the command line.
 fn share(text: &str) -> std::result::Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "not a number".to_string())?;
@@ -269,7 +286,7 @@ fn fit(
     let fit = Fit {
         epochs: s.epochs(),
         batch: s.batch,
-        learning_rate: Schedule::Linear { from: s.learning_rate, to: 0.0, steps },
+        learning_rate: Schedule::Linear { from: s.learning_rate, to: s.last_rate, steps },
         penalty: Penalty { l1: 0.0, l2: s.l2 },
         seed: s.common.seed,
         ..Fit::default()
@@ -351,6 +368,8 @@ fn notes(s: &Settings) -> BTreeMap<String, String> {
         (s.gradient() == Gradient::Standardised).then(|| ("standardised", "true".to_string())),
         (s.method == Method::Tempered).then(|| ("ladder", s.ladder.to_string())),
         (s.missing > 0.0).then(|| ("missing", s.missing.to_string())),
+        (s.last_rate != 0.0).then(|| ("last_rate", s.last_rate.to_string())),
+        s.invert.then(|| ("invert", "true".to_string())),
     ];
     notes.into_iter().chain(later.into_iter().flatten()).map(|(k, v)| (k.to_string(), v)).collect()
 }
@@ -435,12 +454,18 @@ impl Told {
     fn print(&self, s: &Settings, out: &Path, began: Instant) {
         let set = Self::set(s).replace('_', "-");
         let with_error = |value: f64, error: f64| format!("{value:9.2} ± {error:.2} nats");
+        let exact = self.log_partition.standard_error == 0.0;
+        let how = if exact { "exactly" } else { "AIS" };
+        let size = match exact {
+            true => "   (of AIS, which was not needed)".into(),
+            false => format!("{:9.1} of {} runs", self.log_partition.effective_sample_size, s.runs),
+        };
         say("");
         print_table(&[
-            (&format!("{set} log-likelihood (AIS)"), with_error(self.test.value, self.test.standard_error)),
-            ("training log-likelihood (AIS)", with_error(self.train.value, self.train.standard_error)),
-            ("log Z (AIS)", with_error(self.log_partition.value, self.log_partition.standard_error)),
-            ("effective sample size", format!("{:9.1} of {} runs", self.log_partition.effective_sample_size, s.runs)),
+            (&format!("{set} log-likelihood ({how})"), with_error(self.test.value, self.test.standard_error)),
+            (&format!("training log-likelihood ({how})"), with_error(self.train.value, self.train.standard_error)),
+            (&format!("log Z ({how})"), with_error(self.log_partition.value, self.log_partition.standard_error)),
+            ("effective sample size", size),
             ("pseudo-log-likelihood", with_error(self.pseudo.value, self.pseudo.standard_error)),
             ("reconstruction error", format!("{:9.2} squared pixels", self.reconstruction)),
             ("time of an epoch", format!("{:9.2} s", self.seconds_per_epoch)),

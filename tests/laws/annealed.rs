@@ -68,7 +68,7 @@ impl<'a> Process<'a> {
     fn draw(&self, block: usize, weights: &[f64], p: &mut [f64]) {
         let stride: usize = self.states[block + 1..].iter().map(Vec::len).product();
         let n = self.states[block].len();
-        for first in (0..p.len()).filter(|k| k / stride % n == 0) {
+        for first in (0..p.len()).filter(|k| (k / stride).is_multiple_of(n)) {
             let places = || (0..n).map(|i| first + i * stride);
             let (mass, weight): (f64, f64) = (places().map(|k| p[k]).sum(), places().map(|k| weights[k]).sum());
             places().for_each(|k| p[k] = if weight > 0.0 { mass * weights[k] / weight } else { 0.0 });

@@ -83,11 +83,11 @@ fn predictions_of_a_conditional_machine() {
     let unknown = Mask::from_fn(4, n, |i, _| i >= 2);
     let guess = impute(&model, x.as_view(), &unknown, &Draws { sweeps: 40, chains: 3, averaged: 10, seed: 1 }).unwrap();
     let (all, p) = visible(&shifted(u));
-    for i in 0..2 {
+    for (i, input) in u.iter().enumerate() {
         let expected: f64 = all.row(i).iter().zip(&p).map(|(x, p)| f64::from(*x) * p).sum();
         let mean = f64::from(guess.mean.row(2 + i).sum()) / n as f64;
         assert!((mean - expected).abs() < 5.0 * (expected * (1.0 - expected) / n as f64).sqrt(), "{mean}, {expected}");
-        assert_eq!(guess.mean[(i, 3)], u[i]);
+        assert_eq!(guess.mean[(i, 3)], *input);
     }
     assert!(sample(&model, &[0.0; 7], 1, &Draws::default()).unwrap_err().to_string().contains("Conditioned"));
 }

@@ -166,7 +166,7 @@ fn samples_without_labels_help() {
     let mut draw = |n: usize| {
         let labels: Vec<u8> = (0..n).map(|j| (j % 4) as u8).collect();
         // Four prototypes of 20 bits, each bit wrong with probability 0.2.
-        let bit = |i: usize, k: u8| (i * (2 * k as usize + 3) / 4) % 2 == 0;
+        let bit = |i: usize, k: u8| (i * (2 * k as usize + 3) / 4).is_multiple_of(2);
         let x = Mat::from_fn(20, n, |i, j| f32::from(bit(i, labels[j]) != rng.random_bool(0.2)));
         (x, labels)
     };
