@@ -1,7 +1,7 @@
 //! Documents are read from folders of text files, from files of JSON lines, or given as texts.
 //!
-//! All words are kept here: which of them are worth counting is chosen later, when it is known in how many documents they are.
-//! Texts without a word are left out, and how many is told.
+//! All words are kept here: which of them are worth counting is chosen later, when it is known in how many documents
+//! they are. Texts without a word are left out, and how many is told.
 
 use super::Documents;
 use super::classes::classes;
@@ -37,7 +37,8 @@ impl Documents {
         corpus.finish().map_err(|_| Error::value("the number of texts with words", "at least 1", 0))
     }
 
-    /// Reads all files of the folder `dir`, but not of folders in it, in the order of their names: a file is a document.
+    /// Reads all files of the folder `dir`, but not of folders in it, in the order of their names: a file is a
+    /// document.
     ///
     /// Files whose names begin with a dot are passed over.
     ///
@@ -81,8 +82,8 @@ impl Documents {
     ///
     /// # Errors
     ///
-    /// [`Error::Format`], with the line, if one is no object, lacks a field, or a field is no text (for labels: neither text
-    /// nor integer); if there are more than 256 classes; or if no text has a word.
+    /// [`Error::Format`], with the line, if one is no object, lacks a field, or a field is no text (for labels: neither
+    /// text nor integer); if there are more than 256 classes; or if no text has a word.
     pub fn parse_json_lines(bytes: &[u8], path: &Path, fields: &Fields, tokens: &Tokens) -> Result<Self> {
         let mut corpus = Corpus::default();
         for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {

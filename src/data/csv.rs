@@ -1,8 +1,8 @@
 //! Tables of numbers as text: a line is a sample, a column a unit, save one that may be the label.
 //!
-//! Entries may be missing: they become 0 in the values and `true` in a mask, which is what training with missing entries
-//! asks for; how they came to be missing is not known here. Columns of words other than the label are refused, not encoded.
-//! Lines and columns are counted from 1, as editors do.
+//! Entries may be missing: they become 0 in the values and `true` in a mask, which together make
+//! [`Masked`](super::Masked) data; how they came to be missing is not known here. Columns of words other than the label
+//! are refused, not encoded. Lines and columns are counted from 1, as editors do.
 
 use super::classes::classes;
 use crate::io::read;
@@ -31,8 +31,8 @@ const SHOWN: usize = 40;
 pub struct Csv {
     /// What parts the cells of a line; a comma unless set.
     pub delimiter: u8,
-    /// Whether the first line has the names of the columns. Unless set, it has if there is a label column by name, or if
-    /// one of its cells, the label aside, is neither a number nor missing.
+    /// Whether the first line has the names of the columns. Unless set, it has if there is a label column by name, or
+    /// if one of its cells, the label aside, is neither a number nor missing.
     pub header: Option<bool>,
     /// The column that is not a unit but the class.
     pub label: Option<Column>,
@@ -84,10 +84,10 @@ impl Csv {
     ///
     /// # Errors
     ///
-    /// [`Error::Format`] if a line has more or fewer cells than the first, or a cell is no finite number and not missing
-    /// either; if the label column is not there, or named twice, or a label is missing; if there are more than 256 classes;
-    /// or if there are no samples or no units. It names the line and the column. [`Error::Value`] if settings contradict each
-    /// other: a column by name without a header, or number 0.
+    /// [`Error::Format`] if a line has more or fewer cells than the first, or a cell is no finite number and not
+    /// missing either; if the label column is not there, or named twice, or a label is missing; if there are more than
+    /// 256 classes; or if there are no samples or no units. It names the line and the column. [`Error::Value`] if
+    /// settings contradict each other: a column by name without a header, or number 0.
     pub fn parse(&self, bytes: &[u8], path: &Path) -> Result<Table> {
         match (&self.label, self.header) {
             (Some(Column::Name(name)), Some(false)) => {

@@ -1,19 +1,20 @@
-//! Images of leaves that have fallen on each other for ever: opaque disks of random sizes and grey levels, seen from above.
+//! Images of leaves that have fallen on each other for ever: opaque disks of random sizes and grey levels, seen from
+//! above.
 //!
-//! If radii have the density `∝ r⁻³` on `[smallest, largest]`, the image looks alike at all scales between the two, and has
-//! edges, occlusion and the long correlations of photographs. It needs no file and its covariance is known:
+//! If radii have the density `∝ r⁻³` on `[smallest, largest]`, the image looks alike at all scales between the two, and
+//! has edges, occlusion and the long correlations of photographs. It needs no file and its covariance is known:
 //!
 //! `corr(d) = γ(d) / (2 γ(0) − γ(d))`, `γ(d) = ∫ A(r, d) r⁻³ dr`,
 //!
-//! where `A(r, d)` is the area that two disks of radius `r` at distance `d` share: of the leaves that reach one of two pixels,
-//! the topmost decides, and they have one grey level if it covers both.
+//! where `A(r, d)` is the area that two disks of radius `r` at distance `d` share: of the leaves that reach one of two
+//! pixels, the topmost decides, and they have one grey level if it covers both.
 //!
 //! There is no lighting, no texture within a leaf and no blur: pixels are what covers their centres.
 //!
 //! Source: A. B. Lee, D. Mumford & J. Huang (2001), "Occlusion models for natural images: a statistical study of a
-//! scale-invariant dead leaves model"; the model is Matheron's (1968, "Modèle séquentiel de partition aléatoire"), and to draw
-//! leaves from the topmost down, which ends after finitely many, is in W. S. Kendall & E. Thönnes (1999), "Perfect simulation in
-//! stochastic geometry".
+//! scale-invariant dead leaves model"; the model is Matheron's (1968, "Modèle séquentiel de partition aléatoire"), and
+//! to draw leaves from the topmost down, which ends after finitely many, is in W. S. Kendall & E. Thönnes (1999),
+//! "Perfect simulation in stochastic geometry".
 
 use super::Images;
 use crate::rng::{derive, keyed};
@@ -53,7 +54,8 @@ impl DeadLeaves {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] unless `0.5 ≤ smallest < largest ≤ 10⁹`, or if `n` or the size is 0 or more than memory can hold.
+    /// [`Error::Value`] unless `0.5 ≤ smallest < largest ≤ 10⁹`, or if `n` or the size is 0 or more than memory can
+    /// hold.
     pub fn images(&self, n: usize, seed: u64) -> Result<Images> {
         self.check()?;
         let size = self.height.checked_mul(self.width).filter(|&size| size > 0);
@@ -82,8 +84,8 @@ impl DeadLeaves {
     }
 }
 
-/// The leaves that can reach an image: of radius `r` those whose centre is in the image or less than `r` beside it, a window of
-/// `(height + 2r)(width + 2r)` pixels. So their radii have the density `∝ (h w) r⁻³ + 2 (h + w) r⁻² + 4 r⁻¹`.
+/// The leaves that can reach an image: of radius `r` those whose centre is in the image or less than `r` beside it, a
+/// window of `(height + 2r)(width + 2r)` pixels. So their radii have the density `∝ (h w) r⁻³ + 2 (h + w) r⁻² + 4 r⁻¹`.
 struct Leaves {
     height: f64,
     width: f64,

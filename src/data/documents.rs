@@ -1,11 +1,11 @@
 //! Documents as counts of words: how often each word of a vocabulary is in each of them; their order is forgotten.
 //!
-//! As [`Samples`], a document is a column of `1 + V` rows: **a given row, then data rows**. Row 0 is the length of the document,
-//! `D = Σ_k n_k`, and row `1 + k` is the count `n_k` of word `k` of the `V` in the vocabulary. A model of documents is a model of
-//! the counts given the length. What is kept is sparse; only batches are dense.
+//! As [`Samples`], a document is a column of `1 + V` rows: **a given row, then data rows**. Row 0 is the length of the
+//! document, `D = Σ_k n_k`, and row `1 + k` is the count `n_k` of word `k` of the `V` in the vocabulary. A model of
+//! documents is a model of the counts given the length. What is kept is sparse; only batches are dense.
 //!
-//! A corpus is read with all its words. For training: split it, choose the vocabulary by the training part, and put the same
-//! vocabulary upon the other:
+//! A corpus is read with all its words. For training: split it, choose the vocabulary by the training part, and put the
+//! same vocabulary upon the other:
 //!
 //! ```
 //! use harmonium::data::{Documents, Samples, Tokens, Vocabulary};
@@ -61,7 +61,8 @@ impl Default for Vocabulary {
 }
 
 impl Documents {
-    /// The length of document `i`, `D = Σ_k n_k`, which is also its row 0: words of the vocabulary, repetitions counted.
+    /// The length of document `i`, `D = Σ_k n_k`, which is also its row 0: words of the vocabulary, repetitions
+    /// counted.
     ///
     /// # Panics
     ///
@@ -87,8 +88,8 @@ impl Documents {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] if fewer than 2 words meet the conditions (a document of one word says nothing but its length), or
-    /// `share` is not in 0..=1.
+    /// [`Error::Value`] if fewer than 2 words meet the conditions (a document of one word says nothing but its length),
+    /// or `share` is not in 0..=1.
     pub fn choose(&self, by: &Vocabulary) -> Result<Self> {
         if !(0.0..=1.0).contains(&by.share) {
             return Err(Error::value("the largest share of documents that a word is in", "in 0..=1", by.share));
@@ -180,7 +181,8 @@ impl Documents {
         Ok((self.select(&kept), self.select(&drawn)))
     }
 
-    /// The weight of each word by how rare it is, `ln(n / f)`, of a word in `f` of `n` documents; one in none counts as in one.
+    /// The weight of each word by how rare it is, `ln(n / f)`, of a word in `f` of `n` documents; one in none counts as
+    /// in one.
     ///
     /// # Panics
     ///
@@ -190,11 +192,11 @@ impl Documents {
         self.frequencies().into_iter().map(|f| (n / f.max(1) as f64).ln()).collect()
     }
 
-    /// TF-IDF vectors, words × documents: counts times `weights`, scaled to length 1, so that the product of two is the cosine
-    /// of their angle (G. Salton & C. Buckley 1988, "Term-weighting approaches in automatic text retrieval").
+    /// TF-IDF vectors, words × documents: counts times `weights`, scaled to length 1, so that the product of two is the
+    /// cosine of their angle (G. Salton & C. Buckley 1988, "Term-weighting approaches in automatic text retrieval").
     ///
-    /// `weights` are the [`inverse_frequencies`](Self::inverse_frequencies) of the training documents, which serve others too. A
-    /// document all of whose words have weight 0 (they are in every training document) is the vector 0.
+    /// `weights` are the [`inverse_frequencies`](Self::inverse_frequencies) of the training documents, which serve
+    /// others too. A document all of whose words have weight 0 (they are in every training document) is the vector 0.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Folders of pictures as data: PNG, JPEG, BMP and PNM, made grey, in the order of their names.
 //!
-//! What kind of picture a file holds is told by its first bytes, and only files whose names end like a picture's are opened.
-//! How large a picture says it is, is looked at before it is decoded. A file that was cut is refused; of damage within one, PNG
-//! knows by its checksums, and the others do not. Transparency and notes (such as which side is up) are
+//! What kind of picture a file holds is told by its first bytes, and only files whose names end like a picture's are
+//! opened. How large a picture says it is, is looked at before it is decoded. A file that was cut is refused; of damage
+//! within one, PNG knows by its checksums, and the others do not. Transparency and notes (such as which side is up) are
 //! ignored, 16 bits a colour are rounded to 8, and nothing is written.
 
 use super::listing::{files, folders};
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "pnm", "pbm", "pgm", "ppm"];
 /// The most pixels of a picture.
 const MOST_PIXELS: u64 = 1 << 26;
-/// The most pixels that a byte can hold: deflate (of PNG) makes at most 1032 bytes of one, and 8 pixels of two colours fit
-/// into each. No other format that is read packs more.
+/// The most pixels that a byte can hold: deflate (of PNG) makes at most 1032 bytes of one, and 8 pixels of two colours
+/// fit into each. No other format that is read packs more.
 const PIXELS_A_BYTE: u64 = 8 * 1032;
 /// Bytes of a pixel with four colours of 16 bits.
 const MOST_BYTES: u64 = 8;
@@ -48,21 +48,22 @@ pub enum Sizing {
 
 /// Reads all pictures of the folder `dir`, but not of folders in it, in the order of their names.
 ///
-/// A grey picture keeps its levels; of a coloured one the luma is kept, `0.2126 R + 0.7152 G + 0.0722 B` of the values in
-/// the file. Here 255 is white, which is what IDX files call full ink.
+/// A grey picture keeps its levels; of a coloured one the luma is kept, `0.2126 R + 0.7152 G + 0.0722 B` of the values
+/// in the file. Here 255 is white, which is what IDX files call full ink.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] if the folder or a file cannot be read, or there are no pictures; those of [`parse_image`]; and
-/// [`Error::Shape`] if a picture has another size than the first, or is too small to be cropped; [`Error::Value`] if the size
-/// asked for is 0 or above 2²⁶ pixels. All name the file.
+/// [`Error::Shape`] if a picture has another size than the first, or is too small to be cropped; [`Error::Value`] if
+/// the size asked for is 0 or above 2²⁶ pixels. All name the file.
 pub fn read_image_folder(dir: impl AsRef<Path>, sizing: Sizing) -> Result<Images> {
     let mut all = Gathered::new(sizing)?;
     pictures(dir.as_ref())?.iter().try_for_each(|path| all.add(path))?;
     Ok(all.images)
 }
 
-/// Reads the pictures of all folders in `dir`, each folder a class, and tells their names: class 0 is the first in order.
+/// Reads the pictures of all folders in `dir`, each folder a class, and tells their names: class 0 is the first in
+/// order.
 ///
 /// Pictures that lie in `dir` itself are of no class and not read.
 ///
@@ -88,8 +89,8 @@ pub fn read_image_classes(dir: impl AsRef<Path>, sizing: Sizing) -> Result<(Labe
 
 /// `n` patches of `side` × `side` pixels of the pictures of a folder, which may differ in size: side² × `n`.
 ///
-/// If they do not differ, these are the patches of [`patches`](super::patches) of [`read_image_folder`]. One picture at a time
-/// is in memory.
+/// If they do not differ, these are the patches of [`patches`](super::patches) of [`read_image_folder`]. One picture at
+/// a time is in memory.
 ///
 /// # Errors
 ///
@@ -117,8 +118,8 @@ pub fn read_patches(dir: impl AsRef<Path>, n: usize, side: usize, seed: u64) -> 
 ///
 /// # Errors
 ///
-/// [`Error::Format`] if the bytes are no picture of a known kind or a damaged one, or if it says that it has more than 2²⁶
-/// pixels, or more than its bytes can hold.
+/// [`Error::Format`] if the bytes are no picture of a known kind or a damaged one, or if it says that it has more than
+/// 2²⁶ pixels, or more than its bytes can hold.
 pub fn parse_image(bytes: &[u8], path: &Path) -> Result<Images> {
     let grey = decode(bytes).map_err(|what| Error::format(path, what))?;
     let (width, height) = (grey.width() as usize, grey.height() as usize);
@@ -154,7 +155,8 @@ fn decode(bytes: &[u8]) -> Result<GrayImage, String> {
     Ok(picture.into_luma8())
 }
 
-/// Whether a JPEG ends within its last scan; the decoder would make up the rest in grey. Neither mark can be within a scan.
+/// Whether a JPEG ends within its last scan; the decoder would make up the rest in grey. Neither mark can be within a
+/// scan.
 fn is_cut(bytes: &[u8]) -> bool {
     let scan = bytes.windows(2).rposition(|mark| mark == [0xff, 0xda]);
     scan.is_some_and(|scan| !bytes[scan..].windows(2).any(|mark| mark == [0xff, 0xd9]))

@@ -1,9 +1,10 @@
 //! NumPy arrays (`.npy`): a header that is a Python dictionary of three entries, then the numbers.
 //!
-//! NumPy puts samples along the first axis; here they are columns. So an array of shape `(n, a, b, …)` becomes `n` samples of
-//! `a · b · …` units, flattened with the last axis fastest, whichever order the file has them in; and one of shape `(n,)` becomes
-//! `n` samples of one unit. Booleans, integers of 8 to 64 bits and floats of 16 to 64 are read, of either byte order, and rounded to
-//! the nearest `f32`; complex numbers, texts, records and pickled objects are not. Nothing is allocated on a header's word.
+//! NumPy puts samples along the first axis; here they are columns. So an array of shape `(n, a, b, …)` becomes `n`
+//! samples of `a · b · …` units, flattened with the last axis fastest, whichever order the file has them in; and one of
+//! shape `(n,)` becomes `n` samples of one unit. Booleans, integers of 8 to 64 bits and floats of 16 to 64 are read, of
+//! either byte order, and rounded to the nearest `f32`; complex numbers, texts, records and pickled objects are not.
+//! Nothing is allocated on a header's word.
 //!
 //! Format: NumPy Enhancement Proposal 1 (R. Kern, 2007, "A simple file format for NumPy arrays"), versions 1 to 3.
 
@@ -48,8 +49,8 @@ pub fn read_npy_missing(path: impl AsRef<Path>) -> Result<(Mat, Mask)> {
 ///
 /// # Errors
 ///
-/// [`Error::Format`] if the bytes are no such array, fewer or more than the header says, of a type that is not read or of
-/// no samples or units; or if a number is not finite (a 64-bit float beyond the range of `f32` counts as infinite).
+/// [`Error::Format`] if the bytes are no such array, fewer or more than the header says, of a type that is not read or
+/// of no samples or units; or if a number is not finite (a 64-bit float beyond the range of `f32` counts as infinite).
 pub fn parse_npy(bytes: &[u8], path: &Path) -> Result<Mat> {
     finite(array(bytes, path)?, path)
 }
@@ -152,8 +153,8 @@ fn split(bytes: &[u8]) -> Result<(&str, &[u8]), String> {
     Ok((std::str::from_utf8(text).map_err(|why| format!("the header: {why}"))?, body))
 }
 
-/// Where unit `j` of sample 0 lies, in numbers, if the first axis is fastest: `n · Σ_k i_k Π_{m<k} d_m` for the indices `i`
-/// of the unit along the axes `d`.
+/// Where unit `j` of sample 0 lies, in numbers, if the first axis is fastest: `n · Σ_k i_k Π_{m<k} d_m` for the indices
+/// `i` of the unit along the axes `d`.
 fn fortran_offsets(axes: &[usize], samples: usize) -> Vec<usize> {
     let mut offsets = vec![0];
     let mut stride = samples;

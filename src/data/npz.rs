@@ -1,7 +1,7 @@
 //! Archives of named NumPy arrays (`.npz`): a zip of `.npy` files, stored as they are or deflated.
 //!
-//! One array is read at a time and its checksum compared; what a zip may hold besides (encryption, other ways to pack) is
-//! refused, and nothing is written.
+//! One array is read at a time and its checksum compared; what a zip may hold besides (encryption, other ways to pack)
+//! is refused, and nothing is written.
 
 use super::idx::DEFLATE_RATIO;
 use super::npy::{array, finite, missing};

@@ -1,7 +1,7 @@
 //! Small squares cut out of larger images at random places: what models of the statistics of images learn from.
 //!
-//! Patch `k` is drawn from a stream of its own, so that more patches begin with the same ones. Values are grey levels in
-//! \[0, 1\]; nothing is centred or whitened here ([`Whiten`](super::Whiten) does that).
+//! Patch `k` is drawn from a stream of its own, so that more patches begin with the same ones. Values are grey levels
+//! in \[0, 1\]; nothing is centred or whitened here ([`Whiten`](super::Whiten) does that).
 
 use super::Images;
 use super::synthetic::zeros;
@@ -15,8 +15,8 @@ use rand::{Rng, RngExt};
 ///
 /// # Errors
 ///
-/// [`Error::Value`] if there are no images, if `side` is 0 or more than the images' height or width, or if `n` is 0 or more than
-/// memory can hold.
+/// [`Error::Value`] if there are no images, if `side` is 0 or more than the images' height or width, or if `n` is 0 or
+/// more than memory can hold.
 ///
 /// ```
 /// use harmonium::data::{DeadLeaves, Whiten, Whitening, patches};

@@ -1,15 +1,16 @@
-//! Whitening: a linear map after which the units have covariance 1, so that a model need not learn what two points have in
-//! common.
+//! Whitening: a linear map after which the units have covariance 1, so that a model need not learn what two points have
+//! in common.
 //!
-//! Of centred data with covariance `C = V diag(λ) Vᵀ`, both maps scale the direction of each eigenvector by `1 / √max(λ, floor)`:
-//! - ZCA, `V D Vᵀ` with `D = diag(max(λ, floor)^(-1/2))`, turns back into the units it came from. Of all whitening maps it moves
-//!   the data least: whitened images look like images with their edges sharpened (Bell & Sejnowski 1997, "The 'independent
-//!   components' of natural scenes are edge filters").
+//! Of centred data with covariance `C = V diag(λ) Vᵀ`, both maps scale the direction of each eigenvector by
+//! `1 / √max(λ, floor)`:
+//! - ZCA, `V D Vᵀ` with `D = diag(max(λ, floor)^(-1/2))`, turns back into the units it came from. Of all whitening maps
+//!   it moves the data least: whitened images look like images with their edges sharpened (Bell & Sejnowski 1997, "The
+//!   'independent components' of natural scenes are edge filters").
 //! - PCA, `D Vᵀ`, leaves the principal components, largest first, and can leave out the last.
 //!
-//! Directions of almost no variance are noise; without the floor they would be blown up to variance 1. The statistics of the
-//! training set serve the test set too. Units on scales of their own are better standardised first; nothing is done about
-//! dependence beyond covariance.
+//! Directions of almost no variance are noise; without the floor they would be blown up to variance 1. The statistics
+//! of the training set serve the test set too. Units on scales of their own are better standardised first; nothing is
+//! done about dependence beyond covariance.
 
 use super::{Samples, in_chunks};
 use crate::linalg::gemm;
@@ -53,13 +54,13 @@ pub struct Whiten {
 impl Whiten {
     /// The map for `samples` at epoch 0; sums and eigenvectors in `f64`.
     ///
-    /// Whitened training data has covariance 1 along eigenvectors with `λ ≥ floor`, and `λ / floor` along others. `floor` is in
-    /// the squared units of the data.
+    /// Whitened training data has covariance 1 along eigenvectors with `λ ≥ floor`, and `λ / floor` along others.
+    /// `floor` is in the squared units of the data.
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] if there are no samples, a value is not finite, `floor` is not finite and above 0, or there are no
-    /// components or more than units.
+    /// [`Error::Value`] if there are no samples, a value is not finite, `floor` is not finite and above 0, or there are
+    /// no components or more than units.
     pub fn fit<S: Samples + ?Sized>(samples: &S, whitening: Whitening, floor: f64) -> Result<Self> {
         let units = samples.n_rows();
         if units == 0 {
