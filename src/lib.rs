@@ -75,7 +75,7 @@ pub type Mat = DMatrix<f32>;
 pub type MatRef<'a> = DMatrixView<'a, f32, U1, Dyn>;
 /// Mutably borrowed columns; the rows of a column are contiguous.
 pub type MatMut<'a> = DMatrixViewMut<'a, f32, U1, Dyn>;
-/// A flag for every unit of every sample: `true` where it is frozen, or where a datum is missing.
+/// A flag for every unit of every sample: `true` where it is frozen, missing or unknown, as who takes it says.
 pub type Mask = DMatrix<bool>;
 /// Borrowed columns of a mask.
 pub type MaskRef<'a> = DMatrixView<'a, bool, U1, Dyn>;
