@@ -35,14 +35,14 @@ struct Settings {
     /// Hidden units
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least_one())]
     hidden: usize,
-    /// Passes over the images of a digit [default: 30]
+    /// Passes over the images of a digit [default: 20]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Learning rate of the first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     learning_rate: f32,
     /// Weight decay
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    #[arg(long, value_name = "F", default_value_t = 0.001)]
     l2: f32,
     /// Keep the last N training images out of training and tell them apart; the test images are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -54,7 +54,7 @@ struct Settings {
 
 impl Settings {
     fn epochs(&self) -> u64 {
-        self.epochs.unwrap_or(if self.quick { 1 } else { 30 })
+        self.epochs.unwrap_or(if self.quick { 1 } else { 20 })
     }
 }
 

@@ -52,19 +52,19 @@ struct Settings {
     #[arg(long, value_enum, default_value_t = Learned::Hybrid)]
     objective: Learned,
     /// The share of the generative objective in the hybrid one
-    #[arg(long, value_name = "F", default_value_t = 0.01)]
+    #[arg(long, value_name = "F", default_value_t = 0.05)]
     alpha: f32,
     /// Hidden units [default: 500]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     hidden: Option<usize>,
-    /// Passes over the training images [default: 15]
+    /// Passes over the training images [default: 12]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one())]
     batch: usize,
     /// Learning rate of the first update; it falls linearly to 0
-    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = 0.1)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = 0.7)]
     learning_rate: f32,
     /// Momentum
     #[arg(long, value_name = "F", allow_negative_numbers = true, default_value_t = 0.0)]
@@ -88,7 +88,7 @@ impl Settings {
         self.hidden.unwrap_or(if self.quick { 100 } else { 500 })
     }
     fn epochs(&self) -> u64 {
-        self.epochs.unwrap_or(if self.quick { 1 } else { 15 })
+        self.epochs.unwrap_or(if self.quick { 1 } else { 12 })
     }
     /// The settings, for the model file and the summary.
     fn notes(&self) -> BTreeMap<String, String> {
