@@ -103,6 +103,14 @@ impl ReplicatedSoftmax {
     pub fn weights(&self) -> MatRef<'_> {
         self.params.mat(W)
     }
+    /// `b`, one a word.
+    pub fn visible_bias(&self) -> &[f32] {
+        self.params.slice(B)
+    }
+    /// `c`, which counts as often as the document has words.
+    pub fn hidden_bias(&self) -> &[f32] {
+        self.params.slice(C)
+    }
     /// `E[h | v]` of documents (length, then counts × documents): the topics of a document.
     ///
     /// # Errors
