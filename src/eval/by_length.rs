@@ -70,7 +70,11 @@ pub fn log_partitions_by_length(
     check_base(model, base)?;
     if !lengths.is_sorted_by(|a, b| a < b) || lengths.iter().any(|d| !(1..=LONGEST).contains(d)) {
         let ends = (lengths.first(), lengths.last());
-        return Err(Error::value("lengths of documents", "rising from at least 1 to at most 2^24", format!("{ends:?}")));
+        return Err(Error::value(
+            "lengths of documents",
+            "rising from at least 1 to at most 2^24",
+            format!("{ends:?}"),
+        ));
     }
     for (what, n) in [("temperatures of a length", settings.steps), ("runs", settings.runs)] {
         if n == 0 {
