@@ -311,6 +311,10 @@ impl Slab<'_> {
         self.forget();
         self.fields.chunks_exact(self.rows.max(1)).zip(self.x.chunks_exact_mut(self.rows.max(1)))
     }
+    /// The same for reading; forgets nothing.
+    pub(crate) fn known_fields_and_x(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
+        self.fields.chunks_exact(self.rows.max(1)).zip(self.x.chunks_exact(self.rows.max(1)))
+    }
     /// Which of `rows` are frozen in column `j`.
     pub fn frozen(&self, rows: &Range<usize>, j: usize) -> Option<&[bool]> {
         self.frozen.map(|m| &m[j * self.rows..][rows.clone()])

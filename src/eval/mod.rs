@@ -2,9 +2,11 @@
 
 mod ais;
 mod bracket;
+mod by_length;
 mod diagnostics;
 mod exact;
 mod likelihood;
+mod perplexity;
 mod pseudo;
 mod raise;
 mod reconstruct;
@@ -12,9 +14,11 @@ mod roc;
 pub use crate::sweep::energies_without;
 pub use ais::{Ais, LogPartition, ais, log_mean_exp};
 pub use bracket::{Bracket, Bracketing, End, bracket, bracket_end};
+pub use by_length::{ByLength, log_partitions_by_length};
 pub use diagnostics::Diagnostics;
 pub use exact::exact_log_partition;
 pub use likelihood::{LogLikelihood, latent_group, log_likelihood, log_likelihoods, mean_of};
+pub use perplexity::{Perplexing, Perplexities, Perplexity, perplexity};
 pub use pseudo::pseudo_log_likelihood;
 pub use raise::{LowerBound, Raise, SampleBound, raise};
 pub use reconstruct::reconstruction_error;

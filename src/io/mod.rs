@@ -14,5 +14,8 @@ pub use atomic::{create_folder, write_atomically};
 pub(crate) use atomic::{is_leftover, read, remove, rename};
 pub(crate) use checkpoint::Unusable;
 pub use checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
-pub use model::{MODEL_FORMAT, load_rbm, parse_rbm, save_rbm};
+pub use model::{
+    MODEL_FORMAT, load_rbm, load_replicated_softmax, parse_rbm, parse_replicated_softmax, save_rbm,
+    save_replicated_softmax,
+};
 pub use tensors::{Tensor, TensorFile, Values};

@@ -1,12 +1,14 @@
-//! Model files: an RBM as safetensors, readable wherever safetensors are.
+//! Model files: an RBM or a replicated softmax as safetensors, readable wherever safetensors are.
 //!
 //! Tensors `weights` (hidden × visible, row-major), `visible_bias`, `hidden_bias`, and `visible_theta`, `hidden_theta` if
 //! the units have parameters of their own; unit kinds with their numbers (`softmax(10)`), version and settings are metadata. A layer
 //! of several ranges names them with their rows: `784 bernoulli, 10 softmax(10)`.
+//! The kind of the model is the note `model`. A replicated softmax (`replicated_softmax`, hidden × words) has no kind of visible units,
+//! and its words as the note `vocabulary`, a JSON list.
 //! A file without metadata is an RBM of Bernoulli units. From Python: `safetensors.numpy.load_file(path)["weights"]`.
 
 use super::{Tensor, TensorFile, Values, read};
-use crate::models::{Kind, Rbm};
+use crate::models::{Kind, Rbm, ReplicatedSoftmax};
 use crate::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
 use crate::{Block, Energy, Error, Learn, Mat, Result, Train, Unit};
 use std::collections::BTreeMap;
@@ -20,6 +22,10 @@ const FORMAT: &str = "harmonium_format";
 const KIND: &str = "model";
 const VISIBLE: &str = "visible_unit";
 const HIDDEN: &str = "hidden_unit";
+const VOCABULARY: &str = "vocabulary";
+/// Kinds of models.
+const RBM: &str = "rbm";
+const REPLICATED_SOFTMAX: &str = "replicated_softmax";
 
 /// Writes an RBM, with the caller's own `notes` (training settings, say) beside the format's metadata.
 ///
@@ -27,20 +33,46 @@ const HIDDEN: &str = "hidden_unit";
 /// [`Error::Io`] if the file cannot be written, [`Error::Value`] if a parameter is not finite or a unit kind is none that
 /// model files know.
 pub fn save_rbm(rbm: &Rbm, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
-    for Block { unit, .. } in rbm.blocks() {
+    let own = [(KIND, RBM.to_string()), (VISIBLE, layer(rbm.visible())), (HIDDEN, layer(rbm.hidden()))];
+    save(rbm, (rbm.blocks(), &own), notes, path)
+}
+
+/// Writes a replicated softmax with its vocabulary, one word a visible unit or none at all, and the caller's own `notes`.
+///
+/// # Errors
+/// Those of [`save_rbm`]; [`Error::Shape`] if there are words, but not one for each unit.
+pub fn save_replicated_softmax(
+    model: &ReplicatedSoftmax,
+    vocabulary: &[String],
+    notes: &BTreeMap<String, String>,
+    path: &Path,
+) -> Result<()> {
+    if !vocabulary.is_empty() && vocabulary.len() != model.n_words() {
+        return Err(Error::shape("the vocabulary of a model file", model.n_words(), vocabulary.len()));
+    }
+    let hidden = &model.blocks()[ReplicatedSoftmax::HIDDEN..=ReplicatedSoftmax::HIDDEN];
+    let words = serde_json::Value::from(vocabulary).to_string();
+    let own = [(KIND, REPLICATED_SOFTMAX.to_string()), (HIDDEN, layer(hidden)), (VOCABULARY, words)];
+    save(model, (hidden, &own), notes, path)
+}
+
+/// Writes the parameters of a model whose blocks `named` are told by the metadata `own`.
+fn save(
+    model: &dyn Learn,
+    (named, own): (&[Block], &[(&str, String)]),
+    notes: &BTreeMap<String, String>,
+    path: &Path,
+) -> Result<()> {
+    for Block { unit, .. } in named {
         kind(&label(&**unit)).map_err(|known| Error::value("the unit kind of a model file", known, unit.name()))?;
     }
     let mut file = TensorFile { metadata: notes.clone(), ..TensorFile::default() };
-    let own = [
-        (FORMAT, MODEL_FORMAT.to_string()),
-        (KIND, "rbm".to_string()),
-        (VISIBLE, layer(rbm.visible())),
-        (HIDDEN, layer(rbm.hidden())),
-    ];
-    file.metadata.extend(own.map(|(k, v)| (k.to_string(), v)));
-    for (k, slot) in rbm.params().slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
+    file.metadata.extend(own.iter().map(|(k, v)| (k.to_string(), v.clone())));
+    file.metadata.insert(FORMAT.to_string(), MODEL_FORMAT.to_string());
+    let params = model.params();
+    for (k, slot) in params.slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
         // Row-major is the transpose in column-major memory.
-        let values = rbm.params().mat(k).transpose().as_slice().to_vec();
+        let values = params.mat(k).transpose().as_slice().to_vec();
         let shape = if slot.role.is_weights() { vec![slot.rows, slot.columns] } else { vec![slot.rows] };
         file.tensors.insert(slot.name.clone(), Tensor { shape, values: Values::F32(values) });
     }
@@ -62,13 +94,61 @@ pub fn load_rbm(path: &Path) -> Result<(Rbm, BTreeMap<String, String>)> {
 /// [`Error::Format`] as [`load_rbm`].
 pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, String>)> {
     let file = TensorFile::parse(bytes, path)?;
+    let [h, d] = shape(&file, RBM, path)?;
+    let note = |key: &str| file.metadata.get(key).map(String::as_str);
+    let (visible, hidden) = (kinds(note(VISIBLE), VISIBLE, d, path)?, kinds(note(HIDDEN), HIDDEN, h, path)?);
+    let mut rbm = Rbm::with_layers(&visible, &hidden);
+    load(&mut rbm, &file, path)?;
+    Ok((rbm, file.metadata))
+}
+
+/// Reads a replicated softmax, its vocabulary (empty if the file has none), and the metadata of its file.
+///
+/// # Errors
+/// Those of [`load_rbm`]; [`Error::Format`] if the vocabulary is no JSON list of as many texts as there are words.
+pub fn load_replicated_softmax(path: &Path) -> Result<(ReplicatedSoftmax, Vec<String>, BTreeMap<String, String>)> {
+    parse_replicated_softmax(&read(path)?, path)
+}
+
+/// [`load_replicated_softmax`] from the `bytes` of a file; errors speak of `path`.
+///
+/// # Errors
+/// [`Error::Format`] as [`load_replicated_softmax`].
+pub fn parse_replicated_softmax(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(ReplicatedSoftmax, Vec<String>, BTreeMap<String, String>)> {
+    let file = TensorFile::parse(bytes, path)?;
+    let [h, words] = shape(&file, REPLICATED_SOFTMAX, path)?;
+    if words == 0 {
+        return Err(Error::format(path, "a replicated softmax must have words, and this has none"));
+    }
+    let note = |key: &str| file.metadata.get(key).map(String::as_str);
+    let [hidden] = &kinds(note(HIDDEN), HIDDEN, h, path)?[..] else {
+        return Err(Error::format(path, format!("`{HIDDEN}` must be one kind")));
+    };
+    let vocabulary: Vec<String> = serde_json::from_str(note(VOCABULARY).unwrap_or("[]"))
+        .map_err(|why| Error::format(path, format!("`{VOCABULARY}` must be a JSON list of words: {why}")))?;
+    if !vocabulary.is_empty() && vocabulary.len() != words {
+        let what = format!("`{VOCABULARY}` must have {words} words, and has {}", vocabulary.len());
+        return Err(Error::format(path, what));
+    }
+    let mut model = ReplicatedSoftmax::with_hidden(words, hidden.clone());
+    load(&mut model, &file, path)?;
+    Ok((model, vocabulary, file.metadata))
+}
+
+/// Rows and columns of the weights of a file that is of this version and holds a model of this kind; biases are as many.
+fn shape(file: &TensorFile, kind: &str, path: &Path) -> Result<[usize; 2]> {
     let note = |key: &str| file.metadata.get(key).map(String::as_str);
     if let Some(version) = note(FORMAT).filter(|v| *v != MODEL_FORMAT) {
         let what = format!("this is a model file of version {version}; this library reads version {MODEL_FORMAT}");
         return Err(Error::format(path, what));
     }
-    if let Some(kind) = note(KIND).filter(|k| *k != "rbm") {
-        return Err(Error::format(path, format!("this is the file of a model of kind `{kind}`, not of an `rbm`")));
+    // Where nothing is said, it is an RBM.
+    let found = note(KIND).unwrap_or(RBM);
+    if found != kind {
+        return Err(Error::format(path, format!("this is the file of a model of kind `{found}`, not of an `{kind}`")));
     }
     let weights = file.tensor("weights").map_err(|e| Error::format(path, e.to_string()))?;
     let [h, d] = weights.shape[..] else {
@@ -81,11 +161,14 @@ pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, Str
     for (name, n) in [("visible_bias", d), ("hidden_bias", h)] {
         file.floats(name, &[n]).map_err(|e| Error::format(path, e.to_string()))?;
     }
-    let (visible, hidden) = (kinds(note(VISIBLE), VISIBLE, d, path)?, kinds(note(HIDDEN), HIDDEN, h, path)?);
-    let mut rbm = Rbm::with_layers(&visible, &hidden);
+    Ok([h, d])
+}
+
+/// Fills a model with the tensors of a file.
+fn load(model: &mut dyn Train, file: &TensorFile, path: &Path) -> Result<()> {
     let mut read = Ok(());
-    rbm.update(&mut |params| read = fill(params, &file, path));
-    read.map(|()| (rbm, file.metadata))
+    model.update(&mut |params| read = fill(params, file, path));
+    read
 }
 
 /// Copies every tensor to its slot.

@@ -6,7 +6,7 @@
 //! ## References
 //! - Salakhutdinov and Hinton, "Replicated softmax: an undirected topic model", 2009.
 
-use super::{grad_theta, grad_theta_expected};
+use super::{Kind, grad_theta, grad_theta_expected};
 use crate::linalg::{Working, add_columns, add_outer, col, dot, fill_columns};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
@@ -54,6 +54,13 @@ impl ReplicatedSoftmax {
     /// # Panics
     /// If there are no words, or rows are not those of whole units.
     pub fn new(words: usize, (h, hidden): (usize, impl Unit)) -> Self {
+        Self::with_hidden(words, (h, Arc::new(hidden)))
+    }
+    /// The same with hidden units of a kind that is known at run time.
+    ///
+    /// # Panics
+    /// As [`ReplicatedSoftmax::new`].
+    pub fn with_hidden(words: usize, (h, hidden): Kind) -> Self {
         assert!(words > 0 && h.is_multiple_of(hidden.width()), "words, and rows of whole units");
         let params = Params::zeros(&[
             ("weights", Role::Weights, h, words),
@@ -61,7 +68,7 @@ impl ReplicatedSoftmax {
             ("hidden_bias", Role::Bias, h, 1),
             ("hidden_theta", Role::Unit, h * hidden.n_theta(), 1),
         ]);
-        let (counts, hidden): (Arc<dyn Unit>, Arc<dyn Unit>) = (Arc::new(Multinomial { q: words }), Arc::new(hidden));
+        let counts: Arc<dyn Unit> = Arc::new(Multinomial { q: words });
         let blocks = [
             Block { rows: 1 + words..1 + words + h, unit: hidden, group: 0 },
             Block { rows: 1..1 + words, unit: counts, group: 1 },
@@ -102,6 +109,14 @@ impl ReplicatedSoftmax {
     /// `W`, hidden × words: what each hidden unit says of every word.
     pub fn weights(&self) -> MatRef<'_> {
         self.params.mat(W)
+    }
+    /// `b`, one a word.
+    pub fn visible_bias(&self) -> &[f32] {
+        self.params.slice(B)
+    }
+    /// `c`, which counts as often as the document has words.
+    pub fn hidden_bias(&self) -> &[f32] {
+        self.params.slice(C)
     }
     /// `E[h | v]` of documents (length, then counts × documents): the topics of a document.
     ///

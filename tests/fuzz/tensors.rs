@@ -2,8 +2,8 @@
 
 use crate::mutate::{Rng, damage, float, one, rarely, size};
 use crate::{Reached, Target};
-use harmonium::io::{Checkpoint, TensorFile, parse_rbm, save_rbm};
-use harmonium::models::Rbm;
+use harmonium::io::{Checkpoint, TensorFile, parse_rbm, parse_replicated_softmax, save_rbm, save_replicated_softmax};
+use harmonium::models::{Rbm, ReplicatedSoftmax};
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Adam, Schedule, Sgd};
 use harmonium::train::{EarlyStopping, Fit, History, Monitor, PseudoLogLikelihood, Run};
@@ -14,13 +14,15 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::LazyLock;
 
-pub(crate) fn targets() -> [Target; 4] {
+pub(crate) fn targets() -> [Target; 5] {
     // JSON becomes maps of strings, which take some ten times its size.
     let memory = |bytes| 40 * bytes + 8192;
     let model = |bytes: &[u8]| reached(parse_rbm(bytes, Path::new("f")).map(drop));
+    let topics = |bytes: &[u8]| reached(parse_replicated_softmax(bytes, Path::new("f")).map(drop));
     let checkpoint = |bytes: &[u8]| reached(Checkpoint::parse(bytes, Path::new("f")).map(drop));
     [
         Target { name: "model", share: 0.2, memory, make: |rng| mutated(rng, &MODEL), read: model },
+        Target { name: "model of documents", share: 0.1, memory, make: |rng| mutated(rng, &TOPICS), read: topics },
         Target { name: "tensors", share: 0.06, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
         Target { name: "checkpoint", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
         Target { name: "checkpoint, sealed", share: 0.05, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
@@ -43,6 +45,14 @@ static MODEL: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut rbm = Rbm::new((4, Gaussian), (3, Bernoulli));
     rbm.initialise(&[0.5; 4], 0.0, 1).unwrap();
     save_rbm(&rbm, &[("epochs".into(), "3".into())].into(), &path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    bytes
+});
+static TOPICS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let path = std::env::temp_dir().join(format!("harmonium-fuzz-topics-{}", std::process::id()));
+    let model = ReplicatedSoftmax::new(3, (2, Bernoulli));
+    save_replicated_softmax(&model, &["a", "b", "c"].map(String::from), &Default::default(), &path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(path).unwrap();
     bytes

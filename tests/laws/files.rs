@@ -2,8 +2,8 @@
 
 use crate::cases::{self, name};
 use crate::kinds::Interval;
-use harmonium::io::{Tensor, TensorFile, Values, load_rbm, save_rbm};
-use harmonium::models::Rbm;
+use harmonium::io::{Tensor, TensorFile, Values, load_rbm, load_replicated_softmax, save_rbm, save_replicated_softmax};
+use harmonium::models::{Rbm, ReplicatedSoftmax};
 use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
 use harmonium::{Error, Learn, States, Train, Unit};
 use std::collections::BTreeMap;
@@ -159,4 +159,72 @@ fn kinds_with_a_number_come_back_with_it() {
         let message = complaint(|file| drop(file.metadata.insert("visible_unit".into(), text.into())));
         assert!(message.contains(told), "{text}: {message}");
     }
+}
+
+fn topics(kind: Arc<dyn Unit>) -> (ReplicatedSoftmax, Vec<String>) {
+    let mut model = ReplicatedSoftmax::with_hidden(3, (2, kind));
+    model.update(&mut |p| p.as_mut_slice().iter_mut().enumerate().for_each(|(k, v)| *v = 0.1 + k as f32 / 3.0));
+    (model, ["plain", "größe", "\"quoted\", \n"].map(String::from).to_vec())
+}
+#[test]
+fn replicated_softmaxes_come_back_to_the_bit_with_their_words() {
+    let kinds: [Arc<dyn Unit>; 3] = [Arc::new(Bernoulli), Arc::new(LogPrecision), Arc::new(Softmax { q: 2 })];
+    for kind in kinds {
+        let ((model, words), (_folder, path)) = (topics(kind), place());
+        let notes = BTreeMap::from([("epochs".to_string(), "20".to_string())]);
+        save_replicated_softmax(&model, &words, &notes, &path).unwrap();
+        let (back, vocabulary, metadata) = load_replicated_softmax(&path).unwrap();
+        assert_eq!((back.params(), &vocabulary, &metadata["epochs"][..]), (model.params(), &words, "20"));
+        let fields = |m: &ReplicatedSoftmax| {
+            let mut states = States::zeros(6, 2);
+            states.x_mut().fill(1.0);
+            [0, 1].map(|b| states.field(m, b).map(f32::to_bits))
+        };
+        assert_eq!(fields(&back), fields(&model), "what is derived of the weights");
+        save_replicated_softmax(&model, &[], &notes, &path).unwrap();
+        assert_eq!(load_replicated_softmax(&path).unwrap().1, [""; 0]);
+        let text = save_replicated_softmax(&model, &words[1..], &notes, &path).unwrap_err().to_string();
+        assert!(text.contains("vocabulary") && text.contains('2'), "{text}");
+    }
+    // In the file, weights are hidden × words in row-major order.
+    let ((model, words), (_folder, path)) = (topics(Arc::new(Bernoulli)), place());
+    save_replicated_softmax(&model, &words, &BTreeMap::new(), &path).unwrap();
+    let file = TensorFile::read(&path).unwrap();
+    let w = file.floats("weights", &[2, 3]).unwrap();
+    assert!((0..2).all(|j| (0..3).all(|i| w[j * 3 + i] == model.weights()[(j, i)])));
+}
+#[test]
+fn what_is_wrong_with_the_file_of_a_replicated_softmax_is_named() {
+    let complaint = |spoil: &dyn Fn(&mut TensorFile)| {
+        let ((model, words), (_folder, path)) = (topics(Arc::new(Bernoulli)), place());
+        save_replicated_softmax(&model, &words, &BTreeMap::new(), &path).unwrap();
+        let mut file = TensorFile::read(&path).unwrap();
+        spoil(&mut file);
+        file.write(&path).unwrap();
+        let e = load_replicated_softmax(&path).expect_err("a complaint");
+        assert!(matches!(e, Error::Format { .. }), "{e}");
+        e.to_string()
+    };
+    let note = |key: &str, value: &str| complaint(&|f| drop(f.metadata.insert(key.into(), value.into())));
+    assert!(note("harmonium_format", "99").contains("version 99"));
+    assert!(note("model", "rbm").contains("`rbm`"));
+    assert!(note("hidden_unit", "quark").contains("`quark`"));
+    assert!(note("hidden_unit", "1 spin, 1 bernoulli").contains("one kind"));
+    assert!(note("vocabulary", "plain").contains("`vocabulary`"));
+    assert!(note("vocabulary", "[1, 2, 3]").contains("`vocabulary`"));
+    assert!(note("vocabulary", r#"["a", "b"]"#).contains("must have 3 words, and has 2"));
+    assert!(complaint(&|f| drop(f.metadata.remove("model"))).contains("`rbm`"));
+    for tensor in ["weights", "visible_bias", "hidden_bias"] {
+        assert!(complaint(&|f| drop(f.tensors.remove(tensor))).contains(&format!("`{tensor}`")));
+    }
+    let none = complaint(&|f| {
+        let empty = |shape: &[usize]| Tensor { shape: shape.to_vec(), values: Values::F32(vec![]) };
+        f.tensors.insert("weights".into(), empty(&[2, 0]));
+        f.tensors.insert("visible_bias".into(), empty(&[0]));
+    });
+    assert!(none.contains("none"), "{none}");
+    // The file of one model is not taken for another.
+    let ((model, words), (_folder, path)) = (topics(Arc::new(Bernoulli)), place());
+    save_replicated_softmax(&model, &words, &BTreeMap::new(), &path).unwrap();
+    assert!(load_rbm(&path).unwrap_err().to_string().contains("`replicated_softmax`"));
 }

@@ -28,6 +28,7 @@ mod missing;
 mod museum;
 mod negative;
 mod partition;
+mod perplexity;
 mod raise;
 mod reference;
 mod resume;

@@ -1,0 +1,44 @@
+//! How many of the documents nearest to a query are of its class.
+
+use harmonium::Mat;
+
+/// So many of the nearest are looked at.
+pub const NEAREST: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+/// Queries that are compared at a time.
+const CHUNK: usize = 200;
+
+/// Mean precision and recall over queries, at each of [`NEAREST`] that there are.
+pub struct Retrieval {
+    pub precision: Vec<f64>,
+    pub recall: Vec<f64>,
+}
+
+/// Nearest by the cosine of vectors, columns of `all` and of `queries`; classes of both.
+pub fn retrieve((all, classes): (&Mat, &[u8]), (queries, own): (&Mat, &[u8])) -> Retrieval {
+    let (all, queries) = (scaled(all), scaled(queries));
+    let looks: Vec<usize> = NEAREST.iter().copied().filter(|&k| k <= classes.len()).collect();
+    let (mut precision, mut recall) = (vec![0.0; looks.len()], vec![0.0; looks.len()]);
+    for first in (0..own.len()).step_by(CHUNK) {
+        let n = CHUNK.min(own.len() - first);
+        let cosines = all.tr_mul(&queries.columns(first, n));
+        for j in 0..n {
+            let (column, class) = (cosines.column(j), own[first + j]);
+            let mut nearest: Vec<usize> = (0..classes.len()).collect();
+            nearest.sort_by(|&a, &b| column[b].total_cmp(&column[a]));
+            let relevant = classes.iter().filter(|c| **c == class).count().max(1);
+            for (i, &k) in looks.iter().enumerate() {
+                let right = nearest[..k].iter().filter(|d| classes[**d] == class).count() as f64;
+                precision[i] += right / (k * own.len()) as f64;
+                recall[i] += right / (relevant * own.len()) as f64;
+            }
+        }
+    }
+    Retrieval { precision, recall }
+}
+
+/// Columns of length 1; those of zeros stay.
+fn scaled(vectors: &Mat) -> Mat {
+    let mut scaled = vectors.clone();
+    scaled.column_iter_mut().for_each(|mut x| drop(x.try_normalize_mut(0.0)));
+    scaled
+}
