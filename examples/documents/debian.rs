@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const STATUS: &str = "/var/lib/dpkg/status";
 
 /// One package of each source, for those of one source say nearly the same: of the lists in `dir`, or else of those installed.
-pub fn read(dir: &Path, tokens: &Tokens) -> Result<Documents> {
+pub(crate) fn read(dir: &Path, tokens: &Tokens) -> Result<Documents> {
     let mut lists = named(dir, "Packages")?;
     let mut translations = named(dir, "Translation-en")?;
     if lists.is_empty() {

@@ -29,7 +29,6 @@ use harmonium::viz::{Panel, Series, curves, save_png};
 use harmonium::{Error, Mat, Result, Train};
 use retrieval::{NEAREST, Retrieval, retrieve};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -218,6 +217,9 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
 /// The share by which the frequencies of words are drawn towards equal ones.
 const SMOOTHING: f32 = 1e-4;
 
+/// Points of a curve.
+type Curve = Vec<(f64, f64)>;
+
 /// Trains, with a progress bar and a history of the perplexity of some documents.
 fn fit(
     s: &Settings,
@@ -225,7 +227,7 @@ fn fit(
     (train, evaluated): (&Documents, &Documents),
     base: &[f32],
     out: &Path,
-) -> Result<(Ended, Vec<(f64, f64)>, Option<Checkpoints>)> {
+) -> Result<(Ended, Curve, Option<Checkpoints>)> {
     let per_epoch = train.n_samples().div_ceil(s.batch) as u64;
     let steps = s.epochs() * per_epoch;
     // The test set is not looked at before the end.

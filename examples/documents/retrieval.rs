@@ -3,18 +3,18 @@
 use harmonium::Mat;
 
 /// So many of the nearest are looked at.
-pub const NEAREST: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+pub(crate) const NEAREST: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 /// Queries that are compared at a time.
 const CHUNK: usize = 200;
 
 /// Mean precision and recall over queries, at each of [`NEAREST`] that there are.
-pub struct Retrieval {
-    pub precision: Vec<f64>,
-    pub recall: Vec<f64>,
+pub(crate) struct Retrieval {
+    pub(crate) precision: Vec<f64>,
+    pub(crate) recall: Vec<f64>,
 }
 
 /// Nearest by the cosine of vectors, columns of `all` and of `queries`; classes of both.
-pub fn retrieve((all, classes): (&Mat, &[u8]), (queries, own): (&Mat, &[u8])) -> Retrieval {
+pub(crate) fn retrieve((all, classes): (&Mat, &[u8]), (queries, own): (&Mat, &[u8])) -> Retrieval {
     let (all, queries) = (scaled(all), scaled(queries));
     let looks: Vec<usize> = NEAREST.iter().copied().filter(|&k| k <= classes.len()).collect();
     let (mut precision, mut recall) = (vec![0.0; looks.len()], vec![0.0; looks.len()]);
@@ -39,6 +39,8 @@ pub fn retrieve((all, classes): (&Mat, &[u8]), (queries, own): (&Mat, &[u8])) ->
 /// Columns of length 1; those of zeros stay.
 fn scaled(vectors: &Mat) -> Mat {
     let mut scaled = vectors.clone();
-    scaled.column_iter_mut().for_each(|mut x| drop(x.try_normalize_mut(0.0)));
+    for mut x in scaled.column_iter_mut() {
+        let _ = x.try_normalize_mut(0.0);
+    }
     scaled
 }

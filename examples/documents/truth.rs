@@ -18,7 +18,7 @@ const ACTIVE: f64 = 0.25;
 
 /// A model whose topics are on as often as off words allow, and documents that are drawn from it exactly: hidden states by
 /// enumeration, then words. The label of a document is the state of its first three topics.
-pub fn draw(n: usize, seed: u64) -> Result<(ReplicatedSoftmax, Documents)> {
+pub(crate) fn draw(n: usize, seed: u64) -> Result<(ReplicatedSoftmax, Documents)> {
     let model = truth(seed);
     let log_f = log_f(&model);
     let mut rng = ChainRng::new(derive(seed, "documents of a known model"));
