@@ -117,7 +117,7 @@ impl<K> Resume for FromData<K> {
 /// let mut pcd = Contrastive::new(Persistent::new(ThereAndBack, Chains::zeros(&rbm, 100, 1)));
 /// # use harmonium::{Batch, Learn, Mat, objectives::Objective};
 /// # let x = Mat::zeros(9, 5);
-/// # let batch = Batch { x: x.as_view(), weights: &[1.0; 5], step: 0 };
+/// # let batch = Batch { x: x.as_view(), weights: &[1.0; 5], missing: None, step: 0 };
 /// # pcd.gradient(&rbm, &batch, &mut rbm.params().zeros_like())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
