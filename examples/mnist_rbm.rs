@@ -13,6 +13,7 @@ mod common;
 use clap::{Parser, ValueEnum};
 use common::{Binarize, Common, Keep, at_least_one, exit_code, print_table, say, write_json};
 use harmonium::data::{Images, Masked, Redrawn, Samples, slice};
+use harmonium::doctor::{CheckUp, Doctor};
 use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, exact_log_partition, log_likelihood, mean_of};
 use harmonium::io::save_rbm;
 use harmonium::models::Rbm;
@@ -130,6 +131,9 @@ struct Settings {
     /// Runs of annealed importance sampling
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     runs: usize,
+    /// Let a doctor look at the run four times, and tell what is out of its range
+    #[arg(long)]
+    doctor: bool,
     /// A smoke run: the defaults become 100 hidden units, one epoch, 500 temperatures
     #[arg(long)]
     quick: bool,
@@ -280,7 +284,9 @@ fn fit(
     let watched = || PseudoLogLikelihood(some(held_out, 500));
     let mut snapshots = Snapshots::new(steps, some(train, 100), s.common.seed);
     snapshots.path = Some(out.join("snapshots.safetensors"));
-    let mut monitor = ((bar, snapshots), s.patience.map(|patience| EarlyStopping::new(watched(), every, patience)));
+    let check_up = s.doctor.then(|| check_up(s, steps, (train, held_out), out));
+    let stopping = s.patience.map(|patience| EarlyStopping::new(watched(), every, patience));
+    let mut monitor = ((bar, snapshots), (stopping, check_up));
     let mut objective = objective(s, rbm)?;
     let mut optimizer = Sgd::new(Schedule::Constant(s.momentum));
     let fit = Fit {
@@ -293,12 +299,23 @@ fn fit(
     };
     let mut run = Run::new(rbm, &mut *objective, &mut optimizer, &mut monitor);
     let (ended, _kept) = s.keep.train(&fit, &mut run, learned, (out, about))?;
-    let ((ProgressBar { history, .. }, _), stopping) = monitor;
+    let ((ProgressBar { history, .. }, _), (stopping, check_up)) = monitor;
+    if let Some(diagnosis) = check_up.and_then(|c| c.diagnosis(rbm).transpose()).transpose()? {
+        say(format_args!("\ndoctor: {diagnosis}"));
+    }
     if let (Some(stopping), true) = (stopping, ended.is_final()) {
         stopping.restore(rbm)?;
     }
     let names = history.names().into_iter().map(|name| (name.to_string(), history.curve(name))).collect();
     Ok(Trained { ended, history: names, seconds_per_epoch: seconds_per_epoch(&history.records), _kept })
+}
+/// Looks at a run four times.
+fn check_up(s: &Settings, steps: u64, (train, held_out): (&dyn Samples, &dyn Samples), out: &Path) -> CheckUp {
+    let doctor = Doctor { k: Some(s.k), persistent: s.method != Method::Cd, seed: s.common.seed, ..Doctor::default() };
+    let mut check_up = CheckUp::new(doctor, steps.div_ceil(4), some(train, 2000));
+    check_up.held_out = (held_out.n_samples() > 0).then(|| some(held_out, 2000));
+    check_up.path = Some(out.join("doctor.json"));
+    check_up
 }
 /// What training leaves beside the model.
 struct Trained {

@@ -12,6 +12,7 @@
 //! | sample | [`Chains`], [`samplers`] |
 //! | ask it: samples, missing values, features, scores | [`infer`] |
 //! | know how good it is | [`eval`] |
+//! | know what is wrong with a run | [`doctor`] |
 //! | keep it, see it | [`io`], [`mod@viz`], [`mod@report`] |
 //! | check your own model | [`laws`] |
 //!
@@ -40,6 +41,7 @@ pub mod adapters;
 pub mod base_rate;
 mod configurations;
 pub mod data;
+pub mod doctor;
 pub mod energy;
 pub mod error;
 pub mod eval;

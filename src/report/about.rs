@@ -14,11 +14,12 @@ pub const ABOUT_FORMAT: u64 = 1;
 pub(super) const FILE: &str = "run.json";
 
 /// What runs leave in their folder, beside checkpoints.
-const LEFT: [&str; 9] = [
+const LEFT: [&str; 10] = [
     FILE,
     "metrics.jsonl",
     "snapshots.safetensors",
     "summary.json",
+    "doctor.json",
     "model.safetensors",
     "filters.png",
     "samples.png",

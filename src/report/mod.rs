@@ -8,6 +8,7 @@
 //! | `run.json` ([`About`]) | settings, seed, machine, time |
 //! | `metrics.jsonl` ([`History`](crate::train::History)) | learning curves |
 //! | `snapshots.safetensors` ([`Snapshots`]) | samples over time, histograms, hidden activity |
+//! | `doctor.json` ([`CheckUp`](crate::doctor::CheckUp)) | what is out of its range, and what to do |
 //! | `summary.json` | likelihood and other final numbers: `name`, with its error as `name_stderr` |
 //! | `filters.png`, `samples.png` | pictures as they are |
 
@@ -16,6 +17,7 @@ mod chart;
 mod page;
 pub use about::{ABOUT_FORMAT, About};
 
+use crate::doctor::DIAGNOSIS_FORMAT;
 use crate::io::write_atomically;
 use crate::train::Snapshots;
 use crate::{Error, Result};
@@ -43,9 +45,18 @@ pub struct Report {
     records: Vec<Map<String, Value>>,
     snapshots: Option<Snapshots>,
     summary: Map<String, Value>,
+    findings: Option<Vec<Found>>,
     pictures: Vec<(&'static str, Vec<u8>)>,
 }
 
+/// What the doctor found at the last look.
+#[derive(Clone, Debug, PartialEq)]
+struct Found {
+    severity: String,
+    about: String,
+    what: String,
+    advice: String,
+}
 /// A final number of a run.
 #[derive(Clone, Debug, PartialEq)]
 struct Number {
@@ -89,11 +100,10 @@ impl Report {
         }
         if let Some(bytes) = there(&path("summary.json"))? {
             report.summary = object(&bytes, &path("summary.json"))?;
-            let format = report.summary.remove("format");
-            if let Some(other) = format.filter(|format| *format != SUMMARY_FORMAT) {
-                let what = format!("these are numbers in version {other}; this library reads version {SUMMARY_FORMAT}");
-                return Err(Error::format(&path("summary.json"), what));
-            }
+            check_format(report.summary.remove("format"), SUMMARY_FORMAT, "numbers", &path("summary.json"))?;
+        }
+        if let Some(bytes) = there(&path("doctor.json"))? {
+            report.findings = Some(findings(object(&bytes, &path("doctor.json"))?, &path("doctor.json"))?);
         }
         for name in PICTURES {
             let bytes = there(&path(name))?.filter(|bytes| bytes.len() <= LARGEST);
@@ -177,6 +187,9 @@ impl Display for Report {
         if let Some(seconds) = self.seconds() {
             writeln!(f, "  {:width$}  {}", "training", time(seconds))?;
         }
+        for Found { severity, about, what, advice } in self.findings.iter().flatten() {
+            writeln!(f, "  {severity}, {about}: {what}\n    → {advice}")?;
+        }
         Ok(())
     }
 }
@@ -195,6 +208,25 @@ fn object(bytes: &[u8], path: &Path) -> Result<Map<String, Value>> {
         Ok(_) => Err(Error::format(path, "each record must be a JSON object")),
         Err(e) => Err(Error::format(path, format!("this is not JSON: {e}"))),
     }
+}
+/// Refuses a file of another version; one that does not say its version is taken for this one.
+fn check_format(format: Option<Value>, own: u64, what: &str, path: &Path) -> Result<()> {
+    match format.filter(|format| *format != own) {
+        Some(other) => {
+            Err(Error::format(path, format!("these are {what} in version {other}; this library reads version {own}")))
+        }
+        None => Ok(()),
+    }
+}
+/// The findings in a file of the doctor.
+fn findings(mut file: Map<String, Value>, path: &Path) -> Result<Vec<Found>> {
+    check_format(file.remove("format"), DIAGNOSIS_FORMAT, "findings", path)?;
+    let found = |finding: &Value| {
+        let text = |key: &str| finding.get(key)?.as_str().map(String::from);
+        Some(Found { severity: text("severity")?, about: text("about")?, what: text("what")?, advice: text("advice")? })
+    };
+    let all = file.get("findings").and_then(Value::as_array).map(|all| all.iter().map(found).collect());
+    all.flatten().ok_or_else(|| Error::format(path, "these are no findings of the doctor"))
 }
 /// A name of a metric as words.
 fn words(name: &str) -> String {
@@ -224,7 +256,10 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::Doctor;
+    use crate::models::Rbm;
     use crate::train::{Histogram, Look};
+    use crate::units::{Bernoulli, Gaussian};
     use crate::{Mat, Saved, io::Checkpoint};
 
     fn folder() -> tempfile::TempDir {
@@ -274,6 +309,21 @@ mod tests {
         assert!(text.contains("4.500 → –") && text.contains("75.0 s"), "{text}");
     }
     #[test]
+    fn what_the_doctor_found_is_told() {
+        let dir = folder();
+        let told = || Report::read(dir.path()).map(|r| (r.to_html(), r.to_string())).unwrap();
+        assert!(!told().0.contains("Doctor"));
+        let data = Mat::from_element(1, 3, 0.5);
+        let rbm = Rbm::new((1, Gaussian), (1, Bernoulli));
+        let doctor = Doctor { sweeps: 30, ..Doctor::default() };
+        doctor.examine(&rbm, &data, None).unwrap().write(&dir.path().join("doctor.json")).unwrap();
+        let (html, text) = told();
+        assert!(html.contains("Doctor") && html.contains("have the same value"), "{html}");
+        assert!(text.contains("note, data: 1 of 1 gaussian units"), "{text}");
+        fs::write(dir.path().join("doctor.json"), r#"{"format": 1, "findings": []}"#).unwrap();
+        assert!(told().0.contains("nothing is out of its range"));
+    }
+    #[test]
     fn a_run_that_begins_is_not_taken_for_the_one_before() {
         let dir = folder();
         About::now("new", Default::default()).begin(dir.path()).unwrap();
@@ -308,6 +358,8 @@ mod tests {
             ("summary.json", "[1]", "must be a JSON object"),
             ("summary.json", r#"{"format": 2}"#, "version 2; this library reads version 1"),
             ("metrics.jsonl", "{\"epoch\": 1}\n{\"epo", "not JSON"),
+            ("doctor.json", r#"{"format": 3, "findings": []}"#, "version 3; this library reads version 1"),
+            ("doctor.json", r#"{"findings": [{"what": 1}]}"#, "no findings"),
             ("snapshots.safetensors", "no", "at least 8 bytes"),
         ] {
             let dir = folder();

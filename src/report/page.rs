@@ -1,7 +1,7 @@
 //! The page: one HTML file with its style, charts and pictures inside.
 
 use super::chart::{curve, escape, ridges};
-use super::{Curve, Number, Report, short, time, words};
+use super::{Curve, Found, Number, Report, short, time, words};
 use crate::Mat;
 use crate::train::{Histogram, Look, Snapshots};
 use crate::viz::{Grid, Shade, png_bytes};
@@ -18,6 +18,7 @@ pub(super) fn page(report: &Report) -> String {
         subtitle(report)
     );
     html += &tiles(report);
+    html += &doctor(report);
     let curves: String = report.curves().iter().map(chart_of).collect();
     let curves = if curves.is_empty() { curves } else { format!("<div class=\"curves\">{curves}</div>") };
     section(&mut html, "Learning curves", "metrics.jsonl", &curves);
@@ -77,6 +78,20 @@ fn tiles(report: &Report) -> String {
     }
     let warning = report.warning().map_or(String::new(), |w| format!("<p class=\"warning\">{}</p>\n", escape(w)));
     format!("<div class=\"tiles\">{tiles}</div>\n{warning}")
+}
+
+/// What the doctor found, if one has looked.
+fn doctor(report: &Report) -> String {
+    let Some(findings) = &report.findings else { return String::new() };
+    let row = |f: &Found| {
+        let [severity, about, what, advice] = [&f.severity, &f.about, &f.what, &f.advice].map(|text| escape(text));
+        format!("<p><b>{severity}, {about}</b>: {what}.<br>→ {advice}.</p>")
+    };
+    let rows: String = findings.iter().map(row).collect();
+    let rows = if rows.is_empty() { "<p>nothing is out of its range</p>".to_string() } else { rows };
+    let mut html = String::new();
+    section(&mut html, "Doctor", "doctor.json", &card("at the last look", &rows, "", "wide"));
+    html
 }
 
 fn chart_of(c: &Curve) -> String {
