@@ -2,6 +2,7 @@
 
 use crate::cases;
 use harmonium::data::bars_and_stripes;
+use harmonium::doctor::{CheckUp, Doctor};
 use harmonium::eval::{Ais, Bracketing, End};
 use harmonium::laws::{self, HandOver, Verdict};
 use harmonium::models::Rbm;
@@ -105,9 +106,10 @@ fn run(objective: &Method, optimizer: &Build, patience: u64, hand_over: HandOver
         base: vec![0.0; 14],
         settings: Bracketing { betas: Ais::linear(3), chains: 1, exact: false, ..Bracketing::quick() },
     };
+    let check_up = CheckUp::new(Doctor { chains: 2, sweeps: 30, ..Doctor::default() }, 7, patterns());
     let mut monitor = (
         History::new(3, vec![Box::new(PseudoLogLikelihood(patterns())), Box::new(annealed)]),
-        (Some(EarlyStopping::new(watched, 2, patience)), None::<Silent>),
+        ((Some(EarlyStopping::new(watched, 2, patience)), None::<Silent>), check_up),
     );
     hand_over(&mut Run::new(&mut rbm, &mut objective, &mut optimizer, &mut monitor))
 }
