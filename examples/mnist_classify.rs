@@ -9,13 +9,14 @@ mod common;
 
 use clap::{Parser, ValueEnum};
 use common::{Common, Keep, at_least_one, exit_code, print_table, say, write_json};
-use harmonium::data::{Images, Masked, Samples, Stacked, one_hot, real, slice};
+use harmonium::data::{Images, Masked, Redrawn, Samples, Stacked, one_hot, real, slice};
 use harmonium::eval::mean_of;
 use harmonium::io::save_rbm;
 use harmonium::models::Rbm;
 use harmonium::objectives::{Contrastive, Discriminative, Objective, Sum};
 use harmonium::optim::{Penalty, Schedule, Sgd};
 use harmonium::report::{About, SUMMARY_FORMAT};
+use harmonium::rng::derive;
 use harmonium::train::{Checkpoints, Ended, Fit, History, Metric, Named, Progress, ProgressBar, Run, UpdateRatio};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Shade, save_png};
@@ -36,6 +37,15 @@ enum Learned {
     Discriminative,
     /// The second, and a share of the first
     Hybrid,
+}
+
+/// What the pixels of training images are.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Inputs {
+    /// Grey levels, as means of bits
+    Grey,
+    /// Bits that are drawn anew in every epoch: noise against overfitting
+    Bits,
 }
 
 /// Classifies MNIST by a classification RBM: digits and labels are the visible units of one machine.
@@ -72,6 +82,9 @@ struct Settings {
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0)]
     l2: f32,
+    /// What pixels are in training; those that are classified are grey levels
+    #[arg(long, value_enum, default_value_t = Inputs::Grey)]
+    inputs: Inputs,
     /// Use the labels of the first N training images alone; the others teach the generative objective
     #[arg(long, value_name = "N")]
     labelled: Option<usize>,
@@ -101,6 +114,7 @@ impl Settings {
             ("learning_rate", self.learning_rate.to_string()),
             ("momentum", self.momentum.to_string()),
             ("l2", self.l2.to_string()),
+            ("inputs", format!("{:?}", self.inputs).to_lowercase()),
             ("labelled", self.labelled.map_or("all".into(), |n| n.to_string())),
             ("held_out", self.held_out.to_string()),
             ("seed", self.common.seed.to_string()),
@@ -136,7 +150,9 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let n = all.images.n().checked_sub(s.held_out).filter(|&n| n > 0);
     let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", all.images.n()), s.held_out))?;
     let (pixels, labels) = (real(&all.images), one_hot(&all.labels, CLASSES)?);
-    let both = Stacked::new(vec![&pixels, &labels])?;
+    let anew = Redrawn { images: &all.images, seed: derive(s.common.seed, "training pixels") };
+    let inputs: &dyn Samples = if s.inputs == Inputs::Bits { &anew } else { &pixels };
+    let both = Stacked::new(vec![inputs, &labels])?;
     let known = s.labelled.unwrap_or(n);
     let rows = both.n_rows();
     let without = (known < n)

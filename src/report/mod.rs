@@ -319,6 +319,7 @@ mod tests {
         doctor.examine(&rbm, &data, None).unwrap().write(&dir.path().join("doctor.json")).unwrap();
         let (html, text) = told();
         assert!(html.contains("Doctor") && html.contains("have the same value"), "{html}");
+        assert!(html.contains("<code>Rbm::initialise</code>"));
         assert!(text.contains("note, data: 1 of 1 gaussian units"), "{text}");
         fs::write(dir.path().join("doctor.json"), r#"{"format": 1, "findings": []}"#).unwrap();
         assert!(told().0.contains("nothing is out of its range"));

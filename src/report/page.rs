@@ -80,11 +80,17 @@ fn tiles(report: &Report) -> String {
     format!("<div class=\"tiles\">{tiles}</div>\n{warning}")
 }
 
+/// Words between backquotes as code.
+fn code(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts.map(|(k, part)| if k % 2 == 1 { format!("<code>{part}</code>") } else { part.into() }).collect()
+}
 /// What the doctor found, if one has looked.
 fn doctor(report: &Report) -> String {
     let Some(findings) = &report.findings else { return String::new() };
     let row = |f: &Found| {
-        let [severity, about, what, advice] = [&f.severity, &f.about, &f.what, &f.advice].map(|text| escape(text));
+        let [severity, about, what, advice] =
+            [&f.severity, &f.about, &f.what, &f.advice].map(|text| code(&escape(text)));
         format!("<p><b>{severity}, {about}</b>: {what}.<br>→ {advice}.</p>")
     };
     let rows: String = findings.iter().map(row).collect();
