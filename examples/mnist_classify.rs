@@ -67,7 +67,7 @@ struct Settings {
     /// Hidden units [default: 500]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     hidden: Option<usize>,
-    /// Passes over the training images [default: 12]
+    /// Passes over the training images [default: 24]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update
@@ -83,7 +83,7 @@ struct Settings {
     #[arg(long, value_name = "F", default_value_t = 0.0)]
     l2: f32,
     /// What pixels are in training; those that are classified are grey levels
-    #[arg(long, value_enum, default_value_t = Inputs::Grey)]
+    #[arg(long, value_enum, default_value_t = Inputs::Bits)]
     inputs: Inputs,
     /// Use the labels of the first N training images alone; the others teach the generative objective
     #[arg(long, value_name = "N")]
@@ -101,7 +101,7 @@ impl Settings {
         self.hidden.unwrap_or(if self.quick { 100 } else { 500 })
     }
     fn epochs(&self) -> u64 {
-        self.epochs.unwrap_or(if self.quick { 1 } else { 12 })
+        self.epochs.unwrap_or(if self.quick { 1 } else { 24 })
     }
     /// The settings, for the model file and the summary.
     fn notes(&self) -> BTreeMap<String, String> {

@@ -42,20 +42,20 @@ struct Settings {
     /// Hidden units [default: 500]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     hidden: Option<usize>,
-    /// Passes over the training images, whose bits are drawn anew in each [default: 600]
+    /// Passes over the training images, whose bits are drawn anew in each [default: 1400]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
     /// Learning rate of the first update; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    #[arg(long, value_name = "F", default_value_t = 0.2)]
     learning_rate: f32,
     /// Weight decay
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    #[arg(long, value_name = "F", default_value_t = 0.0001)]
     l2: f32,
     /// Persistent chains
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = at_least_one())]
     chains: usize,
     /// Gibbs sweeps of an update
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
@@ -79,7 +79,7 @@ impl Settings {
         self.hidden.unwrap_or(if self.quick { 100 } else { 500 })
     }
     fn epochs(&self) -> u64 {
-        self.epochs.unwrap_or(if self.quick { 1 } else { 600 })
+        self.epochs.unwrap_or(if self.quick { 1 } else { 1400 })
     }
     /// How the likelihood is bracketed.
     fn bracketing(&self) -> Bracketing {

@@ -12,7 +12,7 @@ mod common;
 
 use clap::{Parser, ValueEnum};
 use common::{Binarize, Common, Keep, at_least_one, exit_code, print_table, say, write_json};
-use harmonium::data::{Images, Masked, Redrawn, Samples, slice};
+use harmonium::data::{Images, Masked, Redrawn, Samples, slice, spread};
 use harmonium::doctor::{CheckUp, Doctor};
 use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, exact_log_partition, log_likelihood, mean_of};
 use harmonium::io::save_rbm;
@@ -214,7 +214,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let told = Told {
         train: log_likelihood(&rbm, &train, &log_partition)?,
         test: log_likelihood(&rbm, told, &log_partition)?,
-        pseudo: eval::pseudo_log_likelihood(&rbm, some(told, 500).as_view())?,
+        pseudo: eval::pseudo_log_likelihood(&rbm, spread(told, 500).as_view())?,
         reconstruction: eval::reconstruction_error(&rbm, told.to_mat().as_view())?,
         log_partition,
         seconds_per_epoch,
@@ -252,14 +252,6 @@ const FILLING: usize = 5;
 /// How far the base-rate model of annealing is drawn towards fair coins, so that every pixel can be on in it.
 const AIS_SMOOTHING: f32 = 0.05;
 
-/// About `n` samples, evenly spread over the data.
-fn some(samples: &dyn Samples, n: usize) -> Mat {
-    let index: Vec<usize> = (0..samples.n_samples()).step_by(samples.n_samples().div_ceil(n)).collect();
-    let mut x = Mat::zeros(samples.n_rows(), index.len());
-    samples.gather(0, &index, x.columns_mut(0, index.len()));
-    x
-}
-
 /// Trains on `learned`, the training images or what is known of them, with a progress bar and a history.
 fn fit(
     s: &Settings,
@@ -269,20 +261,20 @@ fn fit(
 ) -> Result<Trained> {
     let per_epoch = train.n_samples().div_ceil(s.batch) as u64;
     let steps = s.epochs() * per_epoch;
-    let seen = some(train, 1000);
+    let seen = spread(train, 1000);
     let mut metrics: Vec<Box<dyn Metric<Rbm>>> = vec![
         Box::new(ReconstructionError(seen.clone())),
-        Box::new(PseudoLogLikelihood(some(train, 50))),
+        Box::new(PseudoLogLikelihood(spread(train, 50))),
         Box::new(UpdateRatio),
     ];
     if held_out.n_samples() > 0 {
-        metrics.push(Box::new(FreeEnergyGap { train: some(train, 5000), held_out: some(held_out, 5000) }));
+        metrics.push(Box::new(FreeEnergyGap { train: spread(train, 5000), held_out: spread(held_out, 5000) }));
     }
     let every = per_epoch.min(steps / LOOKS).max(1);
     let mut bar = ProgressBar::new(History::new(every, metrics));
     bar.history.path = Some(out.join("metrics.jsonl"));
-    let watched = || PseudoLogLikelihood(some(held_out, 500));
-    let mut snapshots = Snapshots::new(steps, some(train, 100), s.common.seed);
+    let watched = || PseudoLogLikelihood(spread(held_out, 500));
+    let mut snapshots = Snapshots::new(steps, spread(train, 100), s.common.seed);
     snapshots.path = Some(out.join("snapshots.safetensors"));
     let check_up = s.doctor.then(|| check_up(s, steps, (train, held_out), out));
     let stopping = s.patience.map(|patience| EarlyStopping::new(watched(), every, patience));
@@ -312,8 +304,8 @@ fn fit(
 /// Looks at a run four times.
 fn check_up(s: &Settings, steps: u64, (train, held_out): (&dyn Samples, &dyn Samples), out: &Path) -> CheckUp {
     let doctor = Doctor { k: Some(s.k), persistent: s.method != Method::Cd, seed: s.common.seed, ..Doctor::default() };
-    let mut check_up = CheckUp::new(doctor, steps.div_ceil(4), some(train, 2000));
-    check_up.held_out = (held_out.n_samples() > 0).then(|| some(held_out, 2000));
+    let mut check_up = CheckUp::new(doctor, steps.div_ceil(4), spread(train, 2000));
+    check_up.held_out = (held_out.n_samples() > 0).then(|| spread(held_out, 2000));
     check_up.path = Some(out.join("doctor.json"));
     check_up
 }

@@ -7,6 +7,10 @@ mod keep;
 #[allow(unused_imports, reason = "shared: not every example trains")]
 pub use keep::{Keep, exit_code};
 
+mod normal;
+#[allow(unused_imports, reason = "shared: not every example has real units")]
+pub use normal::Normal;
+
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use harmonium::data::{Folder, Images, Pixels, bernoulli, threshold};

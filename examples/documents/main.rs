@@ -15,18 +15,18 @@ mod common;
 use clap::Parser;
 use common::{Keep, at_least_one, exit_code, print_table, say, write_json};
 use harmonium::base_rate::base_rate;
-use harmonium::data::{Documents, Fields, Samples, Tokens, Vocabulary};
+use harmonium::data::{Documents, Fields, Samples, Tokens, Vocabulary, spread};
 use harmonium::eval::{ByLength, Perplexing, Perplexities, Perplexity, mean_of, perplexity};
 use harmonium::io::{save_replicated_softmax, write_atomically};
 use harmonium::models::ReplicatedSoftmax;
-use harmonium::objectives::Contrastive;
+use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Adam, Penalty, Schedule};
 use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::rng::derive;
 use harmonium::train::{Checkpoints, Ended, Fit, History, Metric, Named, Progress, ProgressBar, Run, UpdateRatio};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Panel, Series, curves, save_png};
-use harmonium::{Error, Mat, Result, Train};
+use harmonium::{Chains, Error, Mat, Result, Train};
 use retrieval::{NEAREST, Retrieval, retrieve};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,9 +74,12 @@ struct Settings {
     /// Learning rate (Adam) of the first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.005)]
     learning_rate: f32,
-    /// Sweeps of contrastive divergence in the last update; they rise linearly from 1
+    /// Gibbs sweeps in the last update; they rise linearly from 1
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one())]
     k: usize,
+    /// Persistent chains, which begin at documents and keep their lengths; or 0 for chains that begin at the data of every update
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    chains: usize,
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0)]
     l2: f32,
@@ -160,6 +163,7 @@ impl Settings {
             ("batch", self.batch.to_string()),
             ("learning_rate", self.learning_rate.to_string()),
             ("k", self.k.to_string()),
+            ("chains", self.chains.to_string()),
             ("l2", self.l2.to_string()),
             ("test", self.test.to_string()),
             ("held_out", self.held_out.to_string()),
@@ -239,8 +243,7 @@ fn fit(
         vec![Box::new(UpdateRatio), Box::new(Named { name: "perplexity".into(), measure })];
     let mut bar = ProgressBar::new(History::new((s.epochs() / 10).max(1) * per_epoch, metrics));
     bar.history.path = Some(out.join("metrics.jsonl"));
-    let mut objective = Contrastive::cd(1, s.seed);
-    objective.negative.k = Schedule::Linear { from: 1.0, to: s.k as f32, steps };
+    let mut objective = objective(s, model, train, steps)?;
     let mut optimizer = Adam::default();
     let fit = Fit {
         epochs: s.epochs(),
@@ -250,10 +253,30 @@ fn fit(
         seed: s.seed,
         ..Fit::default()
     };
-    let mut run = Run::new(model, &mut objective, &mut optimizer, &mut bar);
+    let mut run = Run::new(model, &mut *objective, &mut optimizer, &mut bar);
     let about = About::now("documents", s.notes());
     let (ended, kept) = s.keep.train(&fit, &mut run, train, (out, &about))?;
     Ok((ended, bar.history.curve("perplexity"), kept))
+}
+
+/// Contrastive divergence, or its persistent kind: the average over lengths is that of documents spread over the data.
+fn objective(
+    s: &Settings,
+    model: &ReplicatedSoftmax,
+    train: &Documents,
+    steps: u64,
+) -> Result<Box<dyn Objective<ReplicatedSoftmax>>> {
+    let k = Schedule::Linear { from: 1.0, to: s.k as f32, steps };
+    if s.chains == 0 {
+        let mut cd = Contrastive::cd(1, s.seed);
+        cd.negative.k = k;
+        return Ok(Box::new(cd));
+    }
+    let seed = derive(s.seed, "persistent chains");
+    let chains = Chains::at_visible(model, spread(train, s.chains).as_view(), seed)?;
+    let mut pcd = Contrastive::pcd(1, chains);
+    pcd.negative.k = k;
+    Ok(Box::new(pcd))
 }
 
 /// Writes both parts as JSON lines: the vocabulary, then a document a line.

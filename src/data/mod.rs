@@ -170,6 +170,22 @@ pub(crate) fn in_chunks(samples: &dyn Samples, mut f: impl FnMut(usize, MatRef<'
     Ok(())
 }
 
+/// About `n` samples of epoch 0, evenly spread over the data, as a matrix: `n_rows` × samples; all of them if there are no more.
+///
+/// ```
+/// use harmonium::{Mat, data::spread};
+/// let all = Mat::from_row_slice(1, 5, &[0.0, 1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(spread(&all, 3), Mat::from_row_slice(1, 3, &[0.0, 2.0, 4.0]));
+/// assert_eq!(spread(&all, 100), all);
+/// ```
+pub fn spread(samples: &dyn Samples, n: usize) -> Mat {
+    let step = samples.n_samples().div_ceil(n.max(1)).max(1);
+    let index: Vec<usize> = (0..samples.n_samples()).step_by(step).collect();
+    let mut x = Mat::zeros(samples.n_rows(), index.len());
+    samples.gather(0, &index, x.columns_mut(0, index.len()));
+    x
+}
+
 /// Samples that a part asks its whole for at a time.
 const SHIFTED: usize = 128;
 

@@ -28,7 +28,7 @@ pub use check_up::CheckUp;
 pub use data::examine_data;
 pub use hidden::Activity;
 
-use crate::data::Samples;
+use crate::data::{Samples, spread};
 use crate::eval::{Estimate, latent_group};
 use crate::io::write_atomically;
 use crate::train::check_data;
@@ -233,7 +233,9 @@ impl Doctor {
         let mut findings = examine_data(model, train)?;
         held_out.map_or(Ok(()), |held_out| check_data(model, held_out))?;
         let measured = match check_data(model, train).is_ok() {
-            true => self.measure(model, &some(train, self.cases), held_out.map(|h| some(h, self.cases)).as_ref())?,
+            true => {
+                self.measure(model, &spread(train, self.cases), held_out.map(|h| spread(h, self.cases)).as_ref())?
+            }
             false => Measured::nothing(),
         };
         findings.extend(self.judge(&measured));
@@ -288,15 +290,6 @@ impl Measured {
             free_energy_gap: Estimate { value: f64::NAN, standard_error: f64::NAN },
         }
     }
-}
-
-/// About `n` samples, evenly spread over the data.
-fn some(samples: &dyn Samples, n: usize) -> Mat {
-    let step = samples.n_samples().div_ceil(n).max(1);
-    let index: Vec<usize> = (0..samples.n_samples()).step_by(step).collect();
-    let mut x = Mat::zeros(samples.n_rows(), index.len());
-    samples.gather(0, &index, x.columns_mut(0, index.len()));
-    x
 }
 
 /// `⟨F⟩ held-out - ⟨F⟩ training`: log Z falls out.
