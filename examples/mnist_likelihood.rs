@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! cargo run --release --example mnist_likelihood
-//! cargo run --release --example mnist_likelihood -- --hidden 1000
+//! cargo run --release --example mnist_likelihood -- --hidden 1000 --epochs 300
 //! ```
+//!
+//! On two cores the first takes 34 minutes, and the log-likelihood of the test images is from -83.43 ± 0.03 to -83.41 ± 0.10 nats
+//! (seed 1; other ten thousand images: ± 0.22).
 mod common;
 
 use clap::Parser;

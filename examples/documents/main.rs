@@ -3,8 +3,13 @@
 //!
 //! ```text
 //! cargo run --release --example documents
-//! cargo run --release --example documents -- --debian --export target/debian.jsonl
+//! cargo run --release --example documents -- --debian --temperatures 5000 --export target/debian.jsonl
 //! ```
+//!
+//! The first takes 15 s on two cores: documents of a known model have the perplexity 107.5 under what was learned of it, and 103.6 under
+//! itself. The second tells 715 ± 16 for descriptions of Debian 12's packages (940 by latent Dirichlet allocation with as many topics,
+//! `benches/peers/lda.py`), with a warning that log Z of long documents cannot be trusted, so that it may well be more; the nearest of
+//! the training documents is of the same section for 49.2 % by topics, and for 46.6 % by TF-IDF. (Seed 1.)
 mod debian;
 mod retrieval;
 mod truth;
@@ -78,7 +83,7 @@ struct Settings {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one())]
     k: usize,
     /// Persistent chains, which begin at documents and keep their lengths; or 0 for chains that begin at the data of every update
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     chains: usize,
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0)]
