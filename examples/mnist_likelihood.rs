@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo run --release --example mnist_likelihood
-//! cargo run --release --example mnist_likelihood -- --hidden 1000 --epochs 300
+//! cargo run --release --example mnist_likelihood -- --hidden 1000 --epochs 80
 //! ```
 //!
 //! On two cores the first takes 34 minutes, and the log-likelihood of the test images is from -83.43 ± 0.03 to -83.41 ± 0.10 nats
-//! (seed 1; other ten thousand images: ± 0.22).
+//! (seed 1; other ten thousand images: ± 0.22). The second takes 4.4 minutes, and reaches from -83.46 ± 0.04 to -83.22 ± 0.09.
 mod common;
 
 use clap::Parser;
