@@ -13,7 +13,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Keep, Normal, at_least_one, exit_code, print_table, say, write_json};
+use common::{Keep, Normal, at_least_one, exit_code, print_table, say, share, start, write_json};
 use harmonium::base_rate::base_rate;
 use harmonium::data::{DeadLeaves, Images, Samples, Whiten, Whitening, patches, read_patches};
 use harmonium::eval::{Ais, Bracket, Bracketing, Estimate, bracket, mean_of};
@@ -28,7 +28,7 @@ use harmonium::samplers::BlockGibbs;
 use harmonium::train::{Checkpoints, Ended, Fit, FreeEnergyGap, History, Metric, ProgressBar, Run, UpdateRatio};
 use harmonium::units::{Bernoulli, LogPrecision};
 use harmonium::viz::{Grid, Shade, save_png};
-use harmonium::{ChainRng, Chains, Energy, Mat, Result, Train};
+use harmonium::{ChainRng, Chains, Energy, Mat, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -89,11 +89,6 @@ struct Settings {
     quick: bool,
 }
 
-/// A share that is neither none nor all.
-fn share(text: &str) -> std::result::Result<f32, String> {
-    text.parse().ok().filter(|&p| p > 0.0 && p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
-}
-
 impl Settings {
     fn patches(&self) -> usize {
         self.patches.unwrap_or(if self.quick { 3000 } else { 50_000 })
@@ -144,7 +139,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let data = whitened(s)?;
     let mut rbm = Rbm::new((s.components, LogPrecision), (s.hidden, Bernoulli));
     rbm.initialise(&mean_of(&data.train)?, 0.0, s.seed)?;
-    begin(s, &mut rbm);
+    start(&mut rbm, s.deviation, s.target);
     let (ended, _kept) = fit(s, &mut rbm, &data, &out)?;
     save_rbm(&rbm, &s.notes(), &out.join("model.safetensors"))?;
     if !ended.is_final() {
@@ -156,18 +151,6 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     tell(s, &rbm, &data, (trained, began), &out)?;
     s.keep.show(&out)?;
     Ok(exit_code(ended))
-}
-
-/// Weights that are not small, for whitened patches have no covariance to grow from: without weights the gradient by them vanishes.
-/// And few units that are on: each shall learn what is special in some patches, not what all have in common. At a bias of
-/// `logit(target) - ½ |w|²` a unit adds to a patch `w` with the probability `target` (Melchior, Wang and Wiskott 2017).
-fn begin(s: &Settings, rbm: &mut Rbm) {
-    rbm.update(&mut |p| {
-        p.slice_mut(0).iter_mut().for_each(|w| *w *= s.deviation / Rbm::INITIAL_DEVIATION);
-        let norms: Vec<f32> = p.mat(0).row_iter().map(|row| row.norm_squared()).collect();
-        let logit = (s.target / (1.0 - s.target)).ln();
-        p.slice_mut(2).iter_mut().zip(norms).for_each(|(c, norm)| *c = logit - 0.5 * norm);
-    });
 }
 
 /// Patches to learn from and others, of other images where they are drawn, whitened by what the first have in common.

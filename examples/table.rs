@@ -16,7 +16,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Normal, at_least_one, out_folder, print_table, say, write_json};
+use common::{Normal, at_least_one, out_folder, print_table, say, share, start, write_json};
 use harmonium::data::{Column, Csv, Standardise, Table, order};
 use harmonium::eval::{Estimate, LogPartition, exact_log_partition, log_likelihood, log_likelihoods};
 use harmonium::models::Rbm;
@@ -27,8 +27,9 @@ use harmonium::rng::derive;
 use harmonium::train::{EarlyStopping, Fit, History, Named, Progress, Run};
 use harmonium::units::{Bernoulli, LogPrecision};
 use harmonium::viz::{Panel, Series, curves, save_png};
-use harmonium::{Chains, Energy, Error, Mat, Result, Train};
+use harmonium::{Chains, Energy, Error, Mat, Result};
 use rayon::prelude::*;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -81,11 +82,6 @@ struct Settings {
 fn hidden_units(text: &str) -> std::result::Result<usize, String> {
     text.parse().ok().filter(|n| (1..=20).contains(n)).ok_or_else(|| "not a number from 1 to 20".into())
 }
-/// A share that neither none nor all is.
-fn share(text: &str) -> std::result::Result<f32, String> {
-    text.parse().ok().filter(|&p| p > 0.0 && p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
-}
-
 impl Settings {
     fn splits(&self) -> usize {
         self.splits.unwrap_or(if self.quick { 2 } else { 10 })
@@ -203,15 +199,22 @@ impl View {
     }
     fn fit(&self, s: &Settings, choice: Choice, seed: u64) -> Result<Machine> {
         let [train, held_out, test] = &self.parts;
-        let mut rbm = start(train, s.deviation, choice, seed)?;
+        let mut rbm = Rbm::new((train.nrows(), LogPrecision), (choice.hidden, Bernoulli));
+        rbm.initialise(&vec![0.0; train.nrows()], 0.0, seed)?;
+        start(&mut rbm, s.deviation, choice.on);
+        let last = Cell::new(f64::NAN);
         let measure = |p: &Progress<'_, Rbm>| {
-            Ok(log_likelihood(p.model, held_out, &log_partition(p.model)?)?.value + self.log_det)
+            last.set(log_likelihood(p.model, held_out, &log_partition(p.model)?)?.value + self.log_det);
+            Ok(last.get())
         };
+        // It looks after the other, at the same updates.
+        let again = |_: &Progress<'_, Rbm>| Ok(last.get());
         let per_epoch = train.ncols().div_ceil(s.batch) as u64;
         let every = s.epochs().div_ceil(LOOKS).max(1) * per_epoch;
-        let named = || Named { name: HELD_OUT.into(), measure };
-        let mut monitor =
-            (EarlyStopping::new(named(), every, u64::MAX), History::new(every, vec![Box::new(named()) as _]));
+        let mut monitor = (
+            EarlyStopping::new(Named { name: HELD_OUT.into(), measure }, every, u64::MAX),
+            History::new(every, vec![Box::new(Named { name: HELD_OUT.into(), measure: again }) as _]),
+        );
         let fit = Fit {
             epochs: s.epochs(),
             batch: s.batch,
@@ -235,25 +238,6 @@ const HELD_OUT: &str = "held_out";
 const LOOKS: u64 = 50;
 /// Persistent chains.
 const CHAINS: usize = 100;
-
-/// A machine whose hidden units are seldom on, each in a direction of its own. Weights are not small: where the covariance is
-/// that of the machine already, only higher moments can pull on them, and those on small ones next to not at all.
-fn start(train: &Mat, deviation: f32, choice: Choice, seed: u64) -> Result<Rbm> {
-    let mut rbm = Rbm::new((train.nrows(), LogPrecision), (choice.hidden, Bernoulli));
-    rbm.initialise(&vec![0.0; train.nrows()], 0.0, seed)?;
-    rbm.update(&mut |p| {
-        p.slice_mut(WEIGHTS).iter_mut().for_each(|w| *w *= deviation / Rbm::INITIAL_DEVIATION);
-        // A unit alone is on with the odds exp(c + ½|w|²).
-        let halves: Vec<f32> = p.mat(WEIGHTS).row_iter().map(|w| 0.5 * w.norm_squared()).collect();
-        let odds = (choice.on / (1.0 - choice.on)).ln();
-        p.slice_mut(HIDDEN_BIAS).iter_mut().zip(halves).for_each(|(c, half)| *c = odds - half);
-    });
-    Ok(rbm)
-}
-
-/// Where parameters of an RBM are.
-const WEIGHTS: usize = 0;
-const HIDDEN_BIAS: usize = 2;
 
 fn log_partition(rbm: &Rbm) -> Result<LogPartition> {
     Ok(LogPartition::exact(exact_log_partition(rbm)?))

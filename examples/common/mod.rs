@@ -9,7 +9,7 @@ pub use keep::{Keep, exit_code};
 
 mod normal;
 #[allow(unused_imports, reason = "shared: not every example has real units")]
-pub use normal::Normal;
+pub use normal::{Normal, share, start};
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};

@@ -1,7 +1,8 @@
-//! What a density is compared with: normal distributions, fitted by their moments.
+//! What examples of real units share: normal distributions to compare densities with, and how a machine of them starts.
 
+use harmonium::models::Rbm;
 use harmonium::nalgebra::{Cholesky, DMatrix, Dyn};
-use harmonium::{Error, Mat, Result};
+use harmonium::{Error, Mat, Result, Train};
 use std::f64::consts::TAU;
 
 /// A normal distribution of units × samples.
@@ -70,4 +71,24 @@ impl Linear {
         let far = DMatrix::from_fn(data.nrows(), data.ncols(), |i, j| f64::from(data[(i, j)]) - self.mean[i]);
         (&self.map * far).map(|x| x as f32)
     }
+}
+
+/// Scales weights that were just initialised to this standard deviation, for where the covariance is that of the machine already
+/// (whitened data), only higher moments can pull on weights, and those on small ones next to not at all. And sets hidden biases so
+/// that each unit alone is on with the probability `share`, whose odds are `exp(c + ½|w|²)`: it shall learn what is special in some
+/// samples, not what all have in common (Melchior, Wang and Wiskott 2017).
+pub fn start(rbm: &mut Rbm, deviation: f32, share: f32) {
+    const WEIGHTS: usize = 0;
+    const HIDDEN_BIAS: usize = 2;
+    rbm.update(&mut |p| {
+        p.slice_mut(WEIGHTS).iter_mut().for_each(|w| *w *= deviation / Rbm::INITIAL_DEVIATION);
+        let halves: Vec<f32> = p.mat(WEIGHTS).row_iter().map(|w| 0.5 * w.norm_squared()).collect();
+        let odds = (share / (1.0 - share)).ln();
+        p.slice_mut(HIDDEN_BIAS).iter_mut().zip(halves).for_each(|(c, half)| *c = odds - half);
+    });
+}
+
+/// A share that is neither none nor all, on the command line.
+pub fn share(text: &str) -> std::result::Result<f32, String> {
+    text.parse().ok().filter(|&p| p > 0.0 && p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
