@@ -29,10 +29,10 @@ pub use data::examine_data;
 pub use hidden::Activity;
 
 use crate::data::{Samples, spread};
-use crate::eval::{Estimate, latent_group};
+use crate::eval::{Estimate, free_energy_gap};
 use crate::io::write_atomically;
 use crate::train::check_data;
-use crate::{Error, Learn, Marginal, Mat, Result, sweep};
+use crate::{Error, Learn, Marginal, Mat, Result};
 use std::fmt::{self, Display};
 use std::path::Path;
 
@@ -252,9 +252,8 @@ impl Doctor {
         held_out: Option<&Mat>,
     ) -> Result<Measured> {
         self.check()?;
-        let latent = latent_group(model)?;
         let gap = match held_out {
-            Some(held_out) => free_energy_gap(model, &latent, train, held_out)?,
+            Some(held_out) => free_energy_gap(model, train, held_out)?,
             None => Estimate { value: f64::NAN, standard_error: f64::NAN },
         };
         Ok(Measured {
@@ -290,16 +289,4 @@ impl Measured {
             free_energy_gap: Estimate { value: f64::NAN, standard_error: f64::NAN },
         }
     }
-}
-
-/// `⟨F⟩ held-out - ⟨F⟩ training`: log Z falls out.
-fn free_energy_gap<M: Marginal + Learn + ?Sized>(
-    model: &M,
-    latent: &[usize],
-    train: &Mat,
-    held_out: &Mat,
-) -> Result<Estimate> {
-    let of = |v: &Mat| sweep::energies_without(model, latent, v.as_view()).map(|f| Estimate::of(&f));
-    let (seen, unseen) = (of(train)?, of(held_out)?);
-    Ok(Estimate { value: unseen.value - seen.value, standard_error: seen.standard_error.hypot(unseen.standard_error) })
 }

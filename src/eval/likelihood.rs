@@ -4,7 +4,7 @@ use super::{Estimate, LogPartition};
 use crate::configurations::refuse_given;
 use crate::data::{Samples, in_chunks};
 use crate::sweep::{energies_without, first_group};
-use crate::{Error, Gibbs, Learn, Marginal, MatRef, Result, linalg};
+use crate::{Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
 
 /// The blocks of the first group, if summing them out leaves the visible units alone.
 ///
@@ -86,6 +86,19 @@ pub fn log_likelihoods<M: Marginal + Learn + ?Sized>(
         Ok(())
     })?;
     Ok(log_p)
+}
+
+/// Mean free energy of held-out samples less that of training samples (visible units × samples each), in nats, with its standard
+/// error: log Z falls out (Hinton 2010, section 6).
+pub(crate) fn free_energy_gap<M: Marginal + Learn + ?Sized>(
+    model: &M,
+    train: &Mat,
+    held_out: &Mat,
+) -> Result<Estimate> {
+    let latent = latent_group(model)?;
+    let of = |v: &Mat| energies_without(model, &latent, v.as_view()).map(|f| Estimate::of(&f));
+    let (unseen, seen) = (of(held_out)?, of(train)?);
+    Ok(Estimate { value: unseen.value - seen.value, standard_error: seen.standard_error.hypot(unseen.standard_error) })
 }
 
 /// First row and values of every visible unit that is discrete.

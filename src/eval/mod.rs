@@ -17,6 +17,7 @@ pub use bracket::{Bracket, Bracketing, End, bracket, bracket_end};
 pub use by_length::{ByLength, log_partitions_by_length};
 pub use diagnostics::Diagnostics;
 pub use exact::exact_log_partition;
+pub(crate) use likelihood::free_energy_gap;
 pub use likelihood::{LogLikelihood, latent_group, log_likelihood, log_likelihoods, mean_of};
 pub use perplexity::{Perplexing, Perplexities, Perplexity, perplexity};
 pub use pseudo::pseudo_log_likelihood;

@@ -101,12 +101,7 @@ impl<M: Marginal + Learn + ?Sized> Metric<M> for FreeEnergyGap {
         "free_energy_gap"
     }
     fn measure(&mut self, progress: &Progress<'_, M>) -> Result<f64> {
-        let summed = eval::latent_group(progress.model)?;
-        let mean = |v: &Mat| -> Result<f64> {
-            let f = eval::energies_without(progress.model, &summed, v.as_view())?;
-            Ok(f.iter().sum::<f64>() / f.len() as f64)
-        };
-        Ok(mean(&self.held_out)? - mean(&self.train)?)
+        Ok(eval::free_energy_gap(progress.model, &self.train, &self.held_out)?.value)
     }
 }
 
