@@ -1,7 +1,7 @@
 //! Temperature, marginalisation and conditioning as adapters over a model, so that no other function takes them as arguments.
 //!
 //! [`Annealed`] interpolates between the base-rate model and the model; [`Collapsed`] sums some blocks out; [`Conditioned`] fixes
-//! the inputs of a conditional model.
+//! leading rows: inputs, or the data.
 
 use crate::base_rate::base_rate_energy;
 use crate::linalg::col;
@@ -164,29 +164,33 @@ impl<M: Marginal + Learn + ?Sized> Learn for Collapsed<'_, M> {
     }
 }
 
-/// A conditional model at one input: `E(x | u)` as an energy of `x` alone, so that its `log Z`, which depends on the input, can be
-/// summed, estimated and checked like any other.
+/// A model with its leading rows fixed: `E(x | u)` as an energy of `x` alone, so that its `log Z`, which depends on them, can be
+/// summed, estimated and checked like any other. The rows are the inputs of a conditional model; or the visible units as well, whose
+/// posterior over the latent units it then is, and `log Z` the `log Σ_h exp(-E(v, h))` of one sample.
 #[derive(Debug)]
 pub struct Conditioned<'a, M: ?Sized> {
     model: &'a M,
     given: &'a [f32],
+    kept: Vec<usize>, // the model's blocks that are left
     blocks: Vec<Block>,
     version: Version,
 }
 
 impl<'a, M: Energy + ?Sized> Conditioned<'a, M> {
-    /// The model with these values of its given rows.
+    /// The model with these values of its leading rows: all given ones, and those of whole blocks.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one value for every given row.
+    /// [`Error::Shape`] if there is not one value for every given row, or some of a block alone.
     pub fn new(model: &'a M, given: &'a [f32]) -> Result<Self> {
-        let n = model.n_given();
-        if given.len() != n {
-            return Err(Error::shape("values of the given rows", n, given.len()));
+        let (n, all) = (given.len(), model.blocks());
+        if n < model.n_given() || all.iter().any(|b| b.rows.start < n && n < b.rows.end) {
+            let expected = format!("{}, and rows of whole blocks", model.n_given());
+            return Err(Error::shape("values of the given rows", expected, n));
         }
-        let shifted = |b: &Block| Block { rows: b.rows.start - n..b.rows.end - n, ..b.clone() };
-        let blocks = model.blocks().iter().map(shifted).collect();
-        Ok(Self { model, given, blocks, version: Version::fresh() })
+        let kept: Vec<usize> = (0..all.len()).filter(|&b| all[b].rows.start >= n).collect();
+        let shifted = |&b: &usize| Block { rows: all[b].rows.start - n..all[b].rows.end - n, ..all[b].clone() };
+        let blocks = kept.iter().map(shifted).collect();
+        Ok(Self { model, given, kept, blocks, version: Version::fresh() })
     }
     /// States with the given rows above.
     fn full(&self, x: MatRef<'_>) -> Mat {
@@ -204,7 +208,7 @@ impl<M: Energy + ?Sized> Energy for Conditioned<'_, M> {
         &self.blocks
     }
     fn theta<'s>(&'s self, block: usize, _: &'s [f32]) -> &'s [f32] {
-        self.model.theta(block, self.given)
+        self.model.theta(self.kept[block], self.given)
     }
     fn version(&self) -> Version {
         self.version
@@ -221,12 +225,13 @@ impl<M: Gibbs + ?Sized> Gibbs for Conditioned<'_, M> {
 }
 impl<M: Marginal + ?Sized> Marginal for Conditioned<'_, M> {
     fn energy_at_zero(&self, summed: &[usize], x: MatRef<'_>, out: &mut [f64]) {
-        self.model.energy_at_zero(summed, self.full(x).as_view(), out);
+        let summed: Vec<usize> = summed.iter().map(|&b| self.kept[b]).collect();
+        self.model.energy_at_zero(&summed, self.full(x).as_view(), out);
     }
 }
 impl<M: Learn + ?Sized> Learn for Conditioned<'_, M> {
     fn n_visible(&self) -> usize {
-        self.model.n_visible() - self.given.len()
+        self.model.n_visible().saturating_sub(self.given.len())
     }
     fn params(&self) -> &Params {
         self.model.params()

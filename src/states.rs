@@ -239,6 +239,19 @@ impl States {
         }
         (self.x(), self.means.rows_range(rows))
     }
+    /// The states beside the means of all rows, of which those of some blocks are computed unless known.
+    pub(crate) fn x_and_all_means<M: Gibbs + ?Sized>(
+        &mut self,
+        model: &M,
+        blocks: Range<usize>,
+    ) -> (MatRef<'_>, MatRef<'_>) {
+        blocks.for_each(|b| _ = self.mean(model, b));
+        (self.x(), self.means.as_view())
+    }
+    /// Whether the means of some blocks are known.
+    pub(crate) fn knows_means<M: Energy + ?Sized>(&self, model: &M, mut blocks: impl Iterator<Item = usize>) -> bool {
+        blocks.all(|b| self.all_know(|known| &known.means, model.version(), b))
+    }
     /// The field and the mean of a block, if both are known.
     pub(crate) fn known<M: Energy + ?Sized>(&self, model: &M, block: usize) -> Option<(MatRef<'_>, MatRef<'_>)> {
         let version = model.version();
@@ -291,6 +304,15 @@ pub struct Slab<'a> {
     frozen: Option<&'a [bool]>,
 }
 
+/// What inference of a model's own writes: states and fields (rows × columns each).
+pub(crate) struct Open<'a> {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) x: &'a mut [f32],
+    pub(crate) fields: &'a mut [f32],
+    pub(crate) scratch: &'a mut Vec<f32>,
+}
+
 impl Slab<'_> {
     /// Number of columns.
     pub fn ncols(&self) -> usize {
@@ -335,6 +357,16 @@ impl Slab<'_> {
             self.known.fields[block] = version;
         }
         view_rows(self.fields, self.rows, rows)
+    }
+    /// Column by column states and fields for writing, and scratch memory; forgets what was known.
+    pub(crate) fn open(&mut self) -> Open<'_> {
+        self.forget();
+        Open { rows: self.rows, columns: self.columns, x: self.x, fields: self.fields, scratch: &mut self.known.scratch }
+    }
+    /// Says that the fields of a block are those that the model gives at the present states: whoever wrote them so.
+    pub(crate) fn vouch<M: Energy + ?Sized>(&mut self, model: &M, block: usize) {
+        self.known.fields.resize(model.blocks().len(), Version::NONE);
+        self.known.fields[block] = model.version();
     }
     /// The states, the field of a block, and scratch memory for one column of it.
     pub(crate) fn x_field_and_scratch<M: Gibbs + ?Sized>(

@@ -17,7 +17,7 @@ pub fn latent_group<M: Gibbs + Learn + ?Sized>(model: &M) -> Result<Vec<usize>> 
         true => Ok(summed),
         false => Err(Error::Intractable {
             what: "the free energy of a model whose latent units do not all sum out at once has no closed form".into(),
-            instead: "a model whose latent units are independent given the data",
+            instead: "`log_likelihood_bounds`, or a model whose latent units are independent given the data",
         }),
     }
 }

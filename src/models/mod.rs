@@ -2,13 +2,17 @@
 
 mod conditional;
 mod convert;
+mod dbm;
 mod gauge;
 mod label;
+mod mean_field;
 mod rbm;
 mod replicated_softmax;
 pub use conditional::ConditionalRbm;
+pub use dbm::Dbm;
 pub(crate) use gauge::Gauge;
 pub use gauge::zero_sum;
+pub use mean_field::MeanField;
 pub use rbm::{Kind, Rbm};
 pub use replicated_softmax::ReplicatedSoftmax;
 

@@ -10,6 +10,7 @@ mod cases;
 mod centring;
 mod clamping;
 mod conditional;
+mod deep;
 mod doctor;
 mod documents;
 mod draws;

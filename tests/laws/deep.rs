@@ -1,0 +1,286 @@
+//! Deep Boltzmann machines: the laws of models at two, three and four layers; energies against their definition in double
+//! precision; bounds below the exact likelihood, annealing within its error; and with one hidden layer the RBM, in every number.
+
+use crate::cases::{self, close};
+use crate::reference::{log_sum_exp, normal, product};
+use harmonium::eval::{
+    Ais, LogPartition, ais, annealed_log_likelihoods, exact_log_partition, log_likelihood_bounds, log_likelihoods,
+};
+use harmonium::models::{Dbm, MeanField, Rbm};
+use harmonium::objectives::{Contrastive, Objective};
+use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Softmax, Spin};
+use harmonium::{Batch, Chains, Conditioned, Energy, Gibbs, Learn, Mat, States, Train, Unit, laws};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::sync::Arc;
+
+type Layer = (usize, Arc<dyn Unit>);
+fn bernoulli(n: usize) -> Layer {
+    (n, Arc::new(Bernoulli))
+}
+fn with(n: usize, unit: impl Unit) -> Layer {
+    (n, Arc::new(unit))
+}
+
+/// Normal parameters: couplings of this size, the others half as large.
+fn random(mut dbm: Dbm, scale: f64, seed: u64) -> Dbm {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let slots = dbm.params().layout();
+    dbm.update(&mut |p| {
+        for slot in slots.iter() {
+            let size = if slot.role.is_weights() { scale } else { 0.5 };
+            p.as_mut_slice()[slot.range()].iter_mut().for_each(|v| *v = (size * normal(&mut rng)) as f32);
+        }
+    });
+    dbm
+}
+/// Machines of two, three and four layers (hidden ones counted apart: one, two and three) and of several kinds of units.
+fn machines(seed: u64) -> Vec<Dbm> {
+    let layers: Vec<Vec<Layer>> = vec![
+        vec![bernoulli(4), bernoulli(3)],
+        vec![bernoulli(4), bernoulli(3), bernoulli(3)],
+        vec![bernoulli(3), bernoulli(3), bernoulli(2), bernoulli(2)],
+        vec![bernoulli(2), bernoulli(2), bernoulli(2), bernoulli(2), bernoulli(2)],
+        vec![with(3, Spin), bernoulli(3), with(2, Spin)],
+        vec![bernoulli(3), with(4, Softmax { q: 2 }), bernoulli(2), with(3, Softmax { q: 3 })],
+        vec![with(3, Binomial { n: 2 }), bernoulli(2), with(2, Binomial { n: 2 })],
+        vec![with(3, LogPrecision), bernoulli(3), bernoulli(2)],
+        vec![with(3, Gaussian), with(2, Spin), bernoulli(2)],
+    ];
+    layers.iter().map(|l| random(Dbm::new(l), 0.7, seed)).collect()
+}
+fn name(dbm: &Dbm) -> String {
+    dbm.blocks().iter().map(|b| format!("{} {}", b.rows.len(), b.unit.name())).collect::<Vec<_>>().join(", ")
+}
+fn discrete() -> impl Iterator<Item = Dbm> {
+    let all = (1..4).flat_map(machines);
+    all.filter(|m| m.blocks().iter().all(|b| b.unit.support().is_some()))
+}
+/// All states of the visible units, one a column.
+fn visible_states(dbm: &Dbm) -> Mat {
+    let block = dbm.blocks().iter().find(|b| b.rows.start == 0).expect("visible units");
+    let values: Vec<f64> = block.unit.support().expect("discrete units").iter().map(|v| f64::from(v[0])).collect();
+    let states = product(&values, dbm.n_visible());
+    Mat::from_fn(dbm.n_visible(), states.len(), |i, j| states[j][i] as f32)
+}
+
+#[test]
+fn deep_machines_keep_all_laws_of_models() {
+    for seed in 1..3 {
+        for mut dbm in machines(seed) {
+            let verdicts = laws::model(&mut dbm, seed);
+            assert!(verdicts.len() >= 8, "{}", name(&dbm));
+            for verdict in verdicts {
+                let kept = verdict.unwrap_or_else(|broken| panic!("{}: {broken}", name(&dbm)));
+                assert!(kept.checks > 0, "{kept:?}");
+            }
+        }
+    }
+}
+/// Pixels beside a label, and hidden units of two kinds in one layer.
+#[test]
+fn layers_of_several_kinds_keep_all_laws() {
+    let visible = [bernoulli(2), with(3, Softmax { q: 3 })];
+    let hidden = [bernoulli(2), with(1, Spin)];
+    let mut dbm = random(Dbm::with_layers(&[&visible, &hidden, &[bernoulli(2)]]), 0.7, 1);
+    for verdict in laws::model(&mut dbm, 1) {
+        verdict.unwrap();
+    }
+}
+#[test]
+fn energies_match_the_definition() {
+    for dbm in machines(1).iter().filter(|m| m.blocks().iter().all(|b| b.unit.n_theta() == 0)) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+        let x = Mat::from_fn(dbm.n_rows(), 7, |_, _| (normal(&mut rng) > 0.0) as u8 as f32);
+        let mut got = vec![0.0; 7];
+        dbm.energy(x.as_view(), &mut got);
+        for (j, got) in got.into_iter().enumerate() {
+            let value = |i: usize| f64::from(x[(i, j)]);
+            let mut expected = 0.0;
+            for l in 0..dbm.n_layers() {
+                let rows = dbm.rows(l);
+                expected -= rows.clone().zip(dbm.bias(l)).map(|(i, b)| f64::from(*b) * value(i)).sum::<f64>();
+                for b in dbm.blocks_of(l) {
+                    let block = &dbm.blocks()[b];
+                    expected += block.unit.base_energy(&[], &x.column(j).as_slice()[block.rows.clone()]);
+                }
+                if l > 0 {
+                    for (u, i) in rows.enumerate() {
+                        for (d, k) in dbm.rows(l - 1).enumerate() {
+                            expected -= value(i) * f64::from(dbm.weights(l)[(u, d)]) * value(k);
+                        }
+                    }
+                }
+            }
+            close(got, expected, expected, &name(dbm));
+        }
+    }
+}
+
+#[test]
+fn the_bound_is_below_the_exact_likelihood_and_near_it() {
+    let mut checked = 0;
+    for dbm in discrete().filter(|m| m.n_rows() < 12) {
+        let log_z = LogPartition::exact(exact_log_partition(&dbm).unwrap());
+        let block = dbm.blocks().iter().find(|b| b.rows.start == 0).expect("visible units");
+        if block.unit.width() > 1 {
+            continue;
+        }
+        let v = visible_states(&dbm);
+        let bounds = log_likelihood_bounds(&dbm, &v, &log_z).unwrap();
+        let mut total = vec![];
+        for (j, bound) in bounds.into_iter().enumerate() {
+            let sample = v.column(j).clone_owned();
+            let at = Conditioned::new(&dbm, sample.as_slice()).unwrap();
+            let exact = if dbm.n_layers() == 2 {
+                log_likelihoods(&dbm, &v.columns(j, 1).clone_owned(), &log_z).unwrap()[0]
+            } else {
+                exact_log_partition(&at).unwrap() - log_z.value
+            };
+            assert!(bound <= exact + 1e-4, "{}: {bound} above {exact}", name(&dbm));
+            assert!(bound > exact - 2.0, "{}: {bound} far below {exact}", name(&dbm));
+            if dbm.n_layers() == 2 {
+                assert!((bound - exact).abs() < 1e-6, "{bound} and {exact}");
+            }
+            total.push(exact);
+            checked += 1;
+        }
+        // Exact likelihoods of all samples there are sum to one.
+        close(log_sum_exp(&total), 0.0, 10.0, &name(&dbm));
+    }
+    assert!(checked > 100, "{checked}");
+}
+/// Bounds rise with the passes of mean field, up to rounding, and even one pass gives a bound.
+#[test]
+fn more_passes_never_lower_the_bound() {
+    for mut dbm in machines(2).into_iter().filter(|m| m.n_layers() > 2 && m.blocks().iter().all(|b| b.unit.width() == 1)) {
+        let discrete = dbm.blocks().iter().all(|b| b.unit.support().is_some());
+        let v = if discrete { visible_states(&dbm) } else { Mat::from_fn(3, 4, |i, j| 0.3 * i as f32 - 0.2 * j as f32) };
+        let mut last = vec![f64::NEG_INFINITY; v.ncols()];
+        for passes in [1, 2, 3, 5, 10, 30] {
+            dbm.inference = MeanField { tolerance: 0.0, passes };
+            let bounds = log_likelihood_bounds(&dbm, &v, &LogPartition::exact(0.0)).unwrap();
+            for (now, before) in bounds.iter().zip(&last) {
+                assert!(now >= &(before - 1e-4), "{}, {passes} passes: {now} after {before}", name(&dbm));
+            }
+            last = bounds;
+        }
+    }
+}
+/// A sample's mean field does not depend on who is beside it, and its means answer their fields.
+#[test]
+fn mean_field_is_a_fixed_point_sample_by_sample() {
+    let mut dbm = random(Dbm::new(&[bernoulli(6), bernoulli(5), bernoulli(4), bernoulli(3)]), 0.7, 3);
+    dbm.inference = MeanField { tolerance: 1e-6, passes: 1000 };
+    let v = Mat::from_fn(6, 40, |i, j| ((j >> i) & 1) as f32);
+    let infer = |v: &Mat| {
+        let mut states = States::default();
+        states.clamp(dbm.n_rows(), v.as_view());
+        dbm.infer(&mut states);
+        states
+    };
+    let mut all = infer(&v);
+    let means: Vec<Mat> = (0..3).map(|b| all.mean(&dbm, b).clone_owned()).collect();
+    let mut at_means = all.x().clone_owned();
+    for (b, mean) in means.iter().enumerate() {
+        at_means.rows_range_mut(dbm.blocks()[b].rows.clone()).copy_from(mean);
+    }
+    for (b, mean) in means.iter().enumerate() {
+        let rows = dbm.blocks()[b].rows.clone();
+        let mut field = Mat::zeros(rows.len(), 40);
+        dbm.field(rows, at_means.as_view(), field.as_view_mut());
+        assert!(field.map(|f| 1.0 / (1.0 + (-f).exp())).relative_eq(mean, 1e-4, 1e-4));
+    }
+    for j in [0, 7, 39] {
+        let mut alone = infer(&v.columns(j, 1).clone_owned());
+        for (b, mean) in means.iter().enumerate() {
+            assert_eq!(alone.mean(&dbm, b).clone_owned(), mean.columns(j, 1).clone_owned());
+        }
+    }
+}
+#[test]
+fn annealing_is_within_its_error_of_exact_for_two_to_four_layers() {
+    for dbm in discrete().filter(|m| m.n_layers() > 1 && m.n_layers() < 5) {
+        let exact = exact_log_partition(&dbm).unwrap();
+        let settings = Ais { betas: Ais::linear(300), runs: 1000, seed: 4 };
+        let found = ais(&dbm, &vec![0.0; dbm.n_rows()], &settings).unwrap();
+        let off = (found.value - exact).abs();
+        assert!(off < 5.0 * found.standard_error, "{}: {found:?} instead of {exact}", name(&dbm));
+        assert!(found.standard_error < 0.02, "{}: {}", name(&dbm), found.standard_error);
+    }
+}
+#[test]
+fn annealing_given_a_sample_is_within_its_error_of_exact() {
+    for dbm in discrete().filter(|m| m.n_layers() > 2 && m.blocks().iter().all(|b| b.unit.width() == 1)) {
+        let v = visible_states(&dbm).columns(0, 4).clone_owned();
+        let settings = Ais { betas: Ais::linear(50), runs: 500, seed: 4 };
+        let found = annealed_log_likelihoods(&dbm, v.as_view(), &LogPartition::exact(0.0), &settings).unwrap();
+        let bounds = log_likelihood_bounds(&dbm, &v, &LogPartition::exact(0.0)).unwrap();
+        for (j, found) in found.iter().enumerate() {
+            let sample = v.column(j).clone_owned();
+            let exact = exact_log_partition(&Conditioned::new(&dbm, sample.as_slice()).unwrap()).unwrap();
+            let off = (found.value - exact).abs();
+            assert!(off < 5.0 * found.standard_error + 1e-5, "{}: {found:?} instead of {exact}", name(&dbm));
+            assert!(found.standard_error < 0.03 && bounds[j] < exact + 1e-4);
+        }
+    }
+}
+
+/// The RBM of the same parameters.
+fn as_rbm(dbm: &Dbm, visible: Layer, hidden: Layer) -> Rbm {
+    let mut rbm = Rbm::with_units(visible, hidden);
+    rbm.update(&mut |p| {
+        for slot in p.layout().iter() {
+            let name = match slot.name.as_str() {
+                "weights" => "weights1".to_string(),
+                other => other.replace("hidden_", "hidden1_"),
+            };
+            let from = dbm.params().slots().iter().find(|s| s.name == name).expect("a slot of this name");
+            let values = dbm.params().as_slice()[from.range()].to_vec();
+            p.as_mut_slice()[slot.range()].copy_from_slice(&values);
+        }
+    });
+    rbm
+}
+#[test]
+fn with_one_hidden_layer_it_is_the_rbm_to_the_bit() {
+    for (visible, hidden) in cases::kinds().into_iter().flat_map(|v| cases::kinds().into_iter().map(move |h| (v.clone(), h))) {
+        let scale = if visible.support().is_none() && hidden.support().is_none() { 0.2 } else { 0.7 };
+        let (visible, hidden) = ((5, visible), (4, hidden));
+        let dbm = random(Dbm::new(&[visible.clone(), hidden.clone()]), scale, 1);
+        let rbm = as_rbm(&dbm, visible.clone(), hidden.clone());
+        let v = Mat::from_fn(5, 12, |i, j| (i + j).is_multiple_of(3) as u8 as f32);
+        let mut x = Mat::from_element(9, 12, 1.0);
+        x.rows_mut(0, 5).copy_from(&v);
+        let [mut a, mut b] = [vec![0.0; 12], vec![0.0; 12]];
+        dbm.energy(x.as_view(), &mut a);
+        rbm.energy(x.as_view(), &mut b);
+        a.iter().zip(&b).for_each(|(a, b)| close(*a, *b, *b, "energies"));
+        assert_eq!(log_likelihoods(&dbm, &v, &LogPartition::exact(0.0)).ok(), log_likelihoods(&rbm, &v, &LogPartition::exact(0.0)).ok());
+        if let Ok(bounds) = log_likelihood_bounds(&dbm, &v, &LogPartition::exact(0.0)) {
+            assert_eq!(bounds, log_likelihoods(&rbm, &v, &LogPartition::exact(0.0)).unwrap());
+        }
+        let settings = Ais { betas: Ais::linear(20), runs: 10, seed: 1 };
+        let base = vec![0.1; 9];
+        let [a, b] = [ais(&dbm, &base, &settings), ais(&rbm, &base, &settings)].map(Result::unwrap);
+        a.log_weights.iter().zip(&b.log_weights).for_each(|(a, b)| close(*a, *b, *b, "annealing"));
+        let batch = Batch { x: v.as_view(), weights: &[1.0; 12], missing: None, step: 0 };
+        let [mut to, mut from] = [dbm.params().zeros_like(), rbm.params().zeros_like()];
+        let chains = |n_rows: usize| Chains::new(Mat::from_element(n_rows, 10, 0.0), 3);
+        let of_dbm: [Box<dyn Objective<Dbm>>; 2] =
+            [Box::new(Contrastive::cd(2, 7)), Box::new(Contrastive::pcd(1, chains(9)))];
+        let of_rbm: [Box<dyn Objective<Rbm>>; 2] =
+            [Box::new(Contrastive::cd(2, 7)), Box::new(Contrastive::pcd(1, chains(9)))];
+        for (mut of_dbm, mut of_rbm) in of_dbm.into_iter().zip(of_rbm) {
+            for _ in 0..3 {
+                of_dbm.gradient(&dbm, &batch, &mut to).unwrap();
+                of_rbm.gradient(&rbm, &batch, &mut from).unwrap();
+                for slot in from.slots() {
+                    let name = if slot.name == "weights" { "weights1".into() } else { slot.name.replace("hidden_", "hidden1_") };
+                    let own = to.slots().iter().find(|s| s.name == name).unwrap();
+                    assert_eq!(to.as_slice()[own.range()], from.as_slice()[slot.range()], "{name}");
+                }
+            }
+        }
+    }
+}
