@@ -5,6 +5,7 @@
 
 mod atomic;
 mod checkpoint;
+mod layered;
 mod model;
 mod tensors;
 
@@ -14,6 +15,7 @@ pub use atomic::{create_folder, write_atomically};
 pub(crate) use atomic::{is_leftover, read, remove, rename};
 pub(crate) use checkpoint::Unusable;
 pub use checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
+pub use layered::{load_dbm, parse_dbm, save_dbm};
 pub use model::{
     MODEL_FORMAT, load_rbm, load_replicated_softmax, parse_rbm, parse_replicated_softmax, save_rbm,
     save_replicated_softmax,

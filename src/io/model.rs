@@ -10,7 +10,7 @@
 use super::{Tensor, TensorFile, Values, read};
 use crate::models::{Kind, Rbm, ReplicatedSoftmax};
 use crate::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
-use crate::{Block, Energy, Error, Learn, Mat, Result, Train, Unit};
+use crate::{Block, Energy, Error, Learn, Mat, Params, Result, Train, Unit};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,13 +63,28 @@ fn save(
     notes: &BTreeMap<String, String>,
     path: &Path,
 ) -> Result<()> {
+    check_kinds(named)?;
+    write(model.params(), own, notes, path)
+}
+
+/// Whether model files know the kinds of these units.
+pub(super) fn check_kinds(named: &[Block]) -> Result<()> {
     for Block { unit, .. } in named {
         kind(&label(&**unit)).map_err(|known| Error::value("the unit kind of a model file", known, unit.name()))?;
     }
+    Ok(())
+}
+
+/// Writes parameters with the metadata `own`.
+pub(super) fn write(
+    params: &Params,
+    own: &[(&str, String)],
+    notes: &BTreeMap<String, String>,
+    path: &Path,
+) -> Result<()> {
     let mut file = TensorFile { metadata: notes.clone(), ..TensorFile::default() };
     file.metadata.extend(own.iter().map(|(k, v)| (k.to_string(), v.clone())));
     file.metadata.insert(FORMAT.to_string(), MODEL_FORMAT.to_string());
-    let params = model.params();
     for (k, slot) in params.slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
         // Row-major is the transpose in column-major memory.
         let values = params.mat(k).transpose().as_slice().to_vec();
@@ -96,7 +111,7 @@ pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, Str
     let file = TensorFile::parse(bytes, path)?;
     let [h, d] = shape(&file, RBM, path)?;
     let note = |key: &str| file.metadata.get(key).map(String::as_str);
-    let (visible, hidden) = (kinds(note(VISIBLE), VISIBLE, d, path)?, kinds(note(HIDDEN), HIDDEN, h, path)?);
+    let (visible, hidden) = (kinds(note(VISIBLE), VISIBLE, Some(d), path)?, kinds(note(HIDDEN), HIDDEN, Some(h), path)?);
     let mut rbm = Rbm::with_layers(&visible, &hidden);
     load(&mut rbm, &file, path)?;
     Ok((rbm, file.metadata))
@@ -124,7 +139,7 @@ pub fn parse_replicated_softmax(
         return Err(Error::format(path, "a replicated softmax must have words, and this has none"));
     }
     let note = |key: &str| file.metadata.get(key).map(String::as_str);
-    let [hidden] = &kinds(note(HIDDEN), HIDDEN, h, path)?[..] else {
+    let [hidden] = &kinds(note(HIDDEN), HIDDEN, Some(h), path)?[..] else {
         return Err(Error::format(path, format!("`{HIDDEN}` must be one kind")));
     };
     let vocabulary: Vec<String> = serde_json::from_str(note(VOCABULARY).unwrap_or("[]"))
@@ -138,8 +153,8 @@ pub fn parse_replicated_softmax(
     Ok((model, vocabulary, file.metadata))
 }
 
-/// Rows and columns of the weights of a file that is of this version and holds a model of this kind; biases are as many.
-fn shape(file: &TensorFile, kind: &str, path: &Path) -> Result<[usize; 2]> {
+/// Whether a file is of this version, and holds a model of this kind.
+pub(super) fn check_version(file: &TensorFile, kind: &str, path: &Path) -> Result<()> {
     let note = |key: &str| file.metadata.get(key).map(String::as_str);
     if let Some(version) = note(FORMAT).filter(|v| *v != MODEL_FORMAT) {
         let what = format!("this is a model file of version {version}; this library reads version {MODEL_FORMAT}");
@@ -150,6 +165,12 @@ fn shape(file: &TensorFile, kind: &str, path: &Path) -> Result<[usize; 2]> {
     if found != kind {
         return Err(Error::format(path, format!("this is the file of a model of kind `{found}`, not of an `{kind}`")));
     }
+    Ok(())
+}
+
+/// Rows and columns of the weights of a file that is of this version and holds a model of this kind; biases are as many.
+fn shape(file: &TensorFile, kind: &str, path: &Path) -> Result<[usize; 2]> {
+    check_version(file, kind, path)?;
     let weights = file.tensor("weights").map_err(|e| Error::format(path, e.to_string()))?;
     let [h, d] = weights.shape[..] else {
         return Err(Error::format(
@@ -172,7 +193,7 @@ fn load(model: &mut dyn Train, file: &TensorFile, path: &Path) -> Result<()> {
 }
 
 /// Copies every tensor to its slot.
-fn fill(params: &mut crate::Params, file: &TensorFile, path: &Path) -> Result<()> {
+pub(super) fn fill(params: &mut Params, file: &TensorFile, path: &Path) -> Result<()> {
     for (k, slot) in params.slots().to_vec().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {
         let shape = if slot.role.is_weights() { vec![slot.rows, slot.columns] } else { vec![slot.rows] };
         let values = file.floats(&slot.name, &shape).map_err(|e| Error::format(path, e.to_string()))?;
@@ -183,21 +204,26 @@ fn fill(params: &mut crate::Params, file: &TensorFile, path: &Path) -> Result<()
 
 /// The unit kinds of a layer: their name, or the names of ranges with their rows.
 fn layer(blocks: &[Block]) -> String {
-    let range = |b: &Block| format!("{} {}", b.rows.len(), label(&*b.unit));
     match blocks {
         [one] => label(&*one.unit),
-        several => several.iter().map(range).collect::<Vec<_>>().join(", "),
+        several => layer_with_rows(several),
     }
 }
 
-/// The ranges of units that `layer` told, of so many rows in all.
-fn kinds(note: Option<&str>, key: &str, rows: usize, path: &Path) -> Result<Vec<Kind>> {
+/// The names of a layer's ranges with their rows.
+pub(super) fn layer_with_rows(blocks: &[Block]) -> String {
+    let range = |b: &Block| format!("{} {}", b.rows.len(), label(&*b.unit));
+    blocks.iter().map(range).collect::<Vec<_>>().join(", ")
+}
+
+/// The ranges of units that `layer` told, of so many rows in all; where that is not known, every range must have its rows.
+pub(super) fn kinds(note: Option<&str>, key: &str, rows: Option<usize>, path: &Path) -> Result<Vec<Kind>> {
     let note = note.unwrap_or(Bernoulli.name());
     let wrong = |what: String| Error::format(path, format!("`{key}` is `{note}`: {what}"));
     let range = |text: &str| -> Result<Kind> {
         let (rows, name) = match text.split_once(' ') {
             Some((rows, name)) => (rows.parse().map_err(|_| wrong(format!("`{rows}` is no number of rows")))?, name),
-            None => (rows, text),
+            None => (rows.ok_or_else(|| wrong(format!("`{text}` has no number of rows")))?, text),
         };
         let unit = kind(name).map_err(|known| wrong(format!("it must be {known}")))?;
         if !rows.is_multiple_of(unit.width()) {
@@ -207,8 +233,8 @@ fn kinds(note: Option<&str>, key: &str, rows: usize, path: &Path) -> Result<Vec<
     };
     let ranges: Vec<Kind> = note.split(", ").map(range).collect::<Result<_>>()?;
     match ranges.iter().try_fold(0usize, |sum, (n, _)| sum.checked_add(*n)) {
-        Some(n) if n == rows => Ok(ranges),
-        _ => Err(wrong(format!("its ranges must have {rows} rows in all"))),
+        Some(n) if rows.is_none_or(|rows| rows == n) => Ok(ranges),
+        _ => Err(wrong(rows.map_or("too many rows".into(), |n| format!("its ranges must have {n} rows in all")))),
     }
 }
 

@@ -142,7 +142,7 @@ impl Dbm {
     pub(super) fn bias_slot(&self, l: usize) -> usize {
         self.n_layers() - 1 + l
     }
-    fn theta_slot(&self, l: usize) -> usize {
+    pub(super) fn theta_slot(&self, l: usize) -> usize {
         2 * self.n_layers() - 1 + l
     }
     /// The layer that rows are of.

@@ -1,5 +1,6 @@
 //! Models: energies with parameters. They know nothing of samplers, objectives or evaluators.
 
+mod compose;
 mod conditional;
 mod convert;
 mod dbm;

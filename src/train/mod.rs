@@ -4,6 +4,7 @@
 //! step. Cut at any update and continued from a [checkpoint](Checkpoints), it has the same bits. It neither evaluates nor
 //! draws; monitors do.
 
+mod activities;
 mod checkpoints;
 mod history;
 mod metrics;
@@ -11,6 +12,7 @@ mod monitor;
 mod pause;
 mod run;
 mod snapshots;
+pub use activities::Activities;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
 pub use metrics::{
