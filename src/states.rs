@@ -248,6 +248,10 @@ impl States {
         blocks.for_each(|b| _ = self.mean(model, b));
         (self.x(), self.means.as_view())
     }
+    /// The states beside what was left in the place of fields.
+    pub(crate) fn x_and_fields(&self) -> (MatRef<'_>, MatRef<'_>) {
+        (self.x(), self.fields.as_view())
+    }
     /// Whether the means of some blocks are known.
     pub(crate) fn knows_means<M: Energy + ?Sized>(&self, model: &M, mut blocks: impl Iterator<Item = usize>) -> bool {
         blocks.all(|b| self.all_know(|known| &known.means, model.version(), b))
@@ -304,12 +308,13 @@ pub struct Slab<'a> {
     frozen: Option<&'a [bool]>,
 }
 
-/// What inference of a model's own writes: states and fields (rows × columns each).
+/// What a model's own passes write: states, fields and means (rows × columns each), whatever they take them for.
 pub(crate) struct Open<'a> {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) x: &'a mut [f32],
     pub(crate) fields: &'a mut [f32],
+    pub(crate) means: &'a mut [f32],
     pub(crate) scratch: &'a mut Vec<f32>,
 }
 
@@ -358,10 +363,11 @@ impl Slab<'_> {
         }
         view_rows(self.fields, self.rows, rows)
     }
-    /// Column by column states and fields for writing, and scratch memory; forgets what was known.
+    /// All of it for writing, and scratch memory; forgets what was known.
     pub(crate) fn open(&mut self) -> Open<'_> {
         self.forget();
-        Open { rows: self.rows, columns: self.columns, x: self.x, fields: self.fields, scratch: &mut self.known.scratch }
+        let scratch = &mut self.known.scratch;
+        Open { rows: self.rows, columns: self.columns, x: self.x, fields: self.fields, means: self.means, scratch }
     }
     /// Says that the fields of a block are those that the model gives at the present states: whoever wrote them so.
     pub(crate) fn vouch<M: Energy + ?Sized>(&mut self, model: &M, block: usize) {

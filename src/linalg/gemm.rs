@@ -21,6 +21,14 @@ pub fn gemm_nt(alpha: f32, a: MatRef<'_>, b: MatRef<'_>, beta: f32, c: MatMut<'_
     product(alpha, Strided::plain(&a), Strided::transposed(&b), beta, c);
 }
 
+/// `c = alpha aᵀ b + beta c`
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn gemm_tn(alpha: f32, a: MatRef<'_>, b: MatRef<'_>, beta: f32, c: MatMut<'_>) {
+    product(alpha, Strided::transposed(&a), Strided::plain(&b), beta, c);
+}
+
 /// A borrowed matrix as the engine wants it.
 #[derive(Clone, Copy)]
 struct Strided {
@@ -120,6 +128,8 @@ mod tests {
             gemm(2.0, a, b, 3.0, c.rows_mut(0, m));
             assert_eq!(c, Mat::from_fn(m + 1, n, |i, j| if i < m { 2.0 * plain(i, j) + 3.0 } else { 1.0 }));
             gemm_nt(1.0, a, b.transpose().as_view(), 0.0, c.rows_mut(0, m));
+            assert_eq!(c.rows(0, m), Mat::from_fn(m, n, plain));
+            gemm_tn(1.0, a.transpose().as_view(), b, 0.0, c.rows_mut(0, m));
             assert_eq!(c.rows(0, m), Mat::from_fn(m, n, plain));
         }
     }

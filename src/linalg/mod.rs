@@ -17,7 +17,7 @@ mod tables;
 
 pub use binary::{Factor, Working};
 pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at};
-pub use gemm::{gemm, gemm_nt};
+pub use gemm::{gemm, gemm_nt, gemm_tn};
 pub use outer::{Outer, add_outer, set_outers};
 pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};

@@ -47,11 +47,12 @@ pub struct Outer<'a> {
 pub fn add_outer(scale: f32, a: MatRef<'_>, x: MatRef<'_>, weights: &[f32], out: &mut [f32]) {
     combine(true, [Outer { scale, a, x, weights }], out);
 }
-/// `out` becomes the sum of two outer products, whatever it held, in one pass over it.
+/// `out` becomes the sum of one or two outer products, whatever it held, in one pass over it.
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn set_outers(outers: [Outer<'_>; 2], out: &mut [f32]) {
+pub fn set_outers<const N: usize>(outers: [Outer<'_>; N], out: &mut [f32]) {
+    const { assert!(N == 1 || N == 2, "one or two") };
     combine(false, outers, out);
 }
 

@@ -7,6 +7,7 @@ mod dbm;
 mod gauge;
 mod label;
 mod mean_field;
+pub mod neural;
 mod rbm;
 mod replicated_softmax;
 pub use conditional::ConditionalRbm;

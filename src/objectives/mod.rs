@@ -10,6 +10,7 @@ mod positive;
 mod sparsity;
 mod standardising;
 mod sum;
+mod supervised;
 mod tempered;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
@@ -21,6 +22,7 @@ pub use positive::{Clamped, Filled, Positive};
 pub use sparsity::Sparsity;
 pub use standardising::Standardising;
 pub use sum::Sum;
+pub use supervised::Supervised;
 pub use tempered::Tempered;
 
 use crate::samplers::Moves;

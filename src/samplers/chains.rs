@@ -87,6 +87,17 @@ impl Chains {
         self.streams.cover(v.ncols());
         self.states.clamp_known(height, v, missing);
     }
+    /// Becomes so many columns of this height with unknown contents; the streams run on.
+    pub(crate) fn reshape(&mut self, rows: usize, columns: usize) {
+        self.streams.cover(columns);
+        self.states.reshape(rows, columns);
+    }
+    /// [`Chains::each`], with the columns of the slab.
+    pub(crate) fn each_at(&mut self, f: impl Fn(std::ops::Range<usize>, &mut Slab<'_>, &mut Streams<'_>) + Sync) {
+        let columns: Vec<_> = self.states.slabs().into_iter().map(|(columns, _)| columns).collect();
+        let parts: Vec<_> = columns.into_iter().zip(self.parts()).collect();
+        parts.into_par_iter().for_each(|(columns, (mut slab, mut rng))| f(columns, &mut slab, &mut rng));
+    }
     pub(crate) fn streams(&self) -> &StreamSet {
         &self.streams
     }

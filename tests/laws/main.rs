@@ -29,6 +29,7 @@ mod marginal;
 mod missing;
 mod museum;
 mod negative;
+mod networks;
 mod partition;
 mod perplexity;
 mod raise;

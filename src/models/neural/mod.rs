@@ -1,0 +1,9 @@
+//! Neural networks: functions with parameters, and the energies that are made of them. There is one back-propagation in the crate,
+//! that of [`Mlp`].
+
+mod activation;
+mod mlp;
+mod predictor;
+pub use activation::Activation;
+pub use mlp::{Dropout, Mlp, Work};
+pub use predictor::Predictor;
