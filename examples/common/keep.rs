@@ -4,8 +4,8 @@ use super::{at_least_one, out_folder, say};
 use clap::Args;
 use harmonium::data::Samples;
 use harmonium::report::{About, Report};
-use harmonium::train::{Checkpoints, Ended, Fit, Pause, Resumed, Run};
-use harmonium::{Error, Result, Train};
+use harmonium::train::{Checkpoints, Ended, Fit, Learner, Pause, Resumed, Run};
+use harmonium::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Keep {
     }
     /// Trains with checkpoints in `folder`, until the end or a pause; says which, and what keeps others out of the folder until
     /// it is dropped. The settings that `about` names are all that the numbers depend on.
-    pub fn train<M: Train + ?Sized>(
+    pub fn train<M: Learner + ?Sized>(
         &self,
         fit: &Fit,
         run: &mut Run<'_, M>,
@@ -95,7 +95,7 @@ impl Keep {
         Ok((ended, run.checkpoints.take()))
     }
     /// Goes on with the run in `folder`, or puts it away; but nothing is moved for a command that cannot run.
-    fn resume_or_begin<M: Train + ?Sized>(
+    fn resume_or_begin<M: Learner + ?Sized>(
         &self,
         fit: &Fit,
         run: &mut Run<'_, M>,

@@ -2,7 +2,7 @@
 
 use super::{Activity, Diagnosis, Doctor, Measured, Mixing, examine_data};
 use crate::eval::Estimate;
-use crate::train::{Metric, Monitor, Progress, UpdateRatio};
+use crate::train::{Monitor, Progress, update_ratio};
 use crate::{Error, Learn, Marginal, Mat, Result, Saved};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -83,7 +83,7 @@ impl<M: Marginal + Learn + ?Sized> Monitor<M> for CheckUp {
     fn observe(&mut self, progress: &Progress<'_, M>) -> Result<ControlFlow<()>> {
         let left = (self.every - progress.done % self.every) % self.every;
         if left.min(progress.steps - progress.done) < Self::AVERAGED {
-            self.ratios.0 += UpdateRatio.measure(progress)?;
+            self.ratios.0 += update_ratio(progress.before, progress.model.params());
             self.ratios.1 += 1;
         }
         if progress.is_due(self.every) {

@@ -1,6 +1,7 @@
 //! Evaluation: how good a model is, in numbers with error bars. Evaluators read models; they never change them.
 
 mod ais;
+mod belief_net;
 mod bound;
 mod bracket;
 mod by_length;
@@ -14,6 +15,7 @@ mod reconstruct;
 mod roc;
 pub use crate::sweep::energies_without;
 pub use ais::{Ais, LogPartition, ais, log_mean_exp};
+pub use belief_net::{BeliefNetBound, belief_net_bounds};
 pub use bound::{annealed_log_likelihoods, log_likelihood_bound, log_likelihood_bounds};
 pub use bracket::{Bracket, Bracketing, End, bracket, bracket_end};
 pub use by_length::{ByLength, log_partitions_by_length};

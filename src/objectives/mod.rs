@@ -12,6 +12,7 @@ mod standardising;
 mod sum;
 mod supervised;
 mod tempered;
+mod up_down;
 pub use centring::Centring;
 pub use contrastive::Contrastive;
 pub use coordinates::Coordinates;
@@ -24,6 +25,7 @@ pub use standardising::Standardising;
 pub use sum::Sum;
 pub use supervised::Supervised;
 pub use tempered::Tempered;
+pub use up_down::UpDown;
 
 use crate::samplers::Moves;
 use crate::{Batch, Params, Result, Resume};

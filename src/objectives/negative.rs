@@ -76,6 +76,10 @@ impl<K> FromData<K> {
         let chains = Chains::new(Mat::zeros(0, 0), derive(seed, "negative phase"));
         Self { kernel, k: Schedule::Constant(1.0), chains }
     }
+    /// Where the chains of the last update ended.
+    pub fn chains(&self) -> &Chains {
+        &self.chains
+    }
 }
 impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for FromData<K> {
     fn draw<'s>(&'s mut self, model: &M, positive: &States, batch: &'s Batch<'_>) -> Result<Negatives<'s>> {

@@ -1,8 +1,8 @@
 //! Numbers that tell how a run goes. Those that need data own them, so that they cost the same at every look.
 
-use super::Progress;
+use super::{Learner, Progress};
 use crate::eval;
-use crate::{Gibbs, Learn, Marginal, Mat, Result};
+use crate::{Gibbs, Learn, Marginal, Mat, Params, Result};
 
 /// A number measured during training.
 pub trait Metric<M: ?Sized> {
@@ -109,21 +109,24 @@ impl<M: Marginal + Learn + ?Sized> Metric<M> for FreeEnergyGap {
 /// 7).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpdateRatio;
-impl<M: Learn + ?Sized> Metric<M> for UpdateRatio {
+impl<M: Learner + ?Sized> Metric<M> for UpdateRatio {
     fn name(&self) -> &str {
         "update_ratio"
     }
     fn measure(&mut self, progress: &Progress<'_, M>) -> Result<f64> {
-        let (before, after) = (progress.before.as_slice(), progress.model.params());
-        let (mut step, mut size) = (0.0, 0.0);
-        for slot in after.slots().iter().filter(|s| s.role.is_weights()) {
-            for (a, b) in after.as_slice()[slot.range()].iter().zip(&before[slot.range()]) {
-                step += (*a as f64 - *b as f64).powi(2);
-                size += (*a as f64).powi(2);
-            }
-        }
-        Ok((step / size).sqrt())
+        Ok(update_ratio(progress.before, progress.model.parameters()))
     }
+}
+/// Norm of the difference over norm of the parameters after it, weights alone.
+pub(crate) fn update_ratio(before: &Params, after: &Params) -> f64 {
+    let (mut step, mut size) = (0.0, 0.0);
+    for slot in after.slots().iter().filter(|s| s.role.is_weights()) {
+        for (a, b) in after.as_slice()[slot.range()].iter().zip(&before.as_slice()[slot.range()]) {
+            step += (*a as f64 - *b as f64).powi(2);
+            size += (*a as f64).powi(2);
+        }
+    }
+    (step / size).sqrt()
 }
 
 /// The share of swaps between neighbouring temperatures that the last update made, over all pairs; not a number where the

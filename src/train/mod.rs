@@ -7,6 +7,7 @@
 mod activities;
 mod checkpoints;
 mod history;
+mod learner;
 mod metrics;
 mod monitor;
 mod pause;
@@ -15,6 +16,8 @@ mod snapshots;
 pub use activities::Activities;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
+pub use learner::Learner;
+pub(crate) use metrics::update_ratio;
 pub use metrics::{
     FreeEnergyGap, LogLikelihoodEnd, Metric, Named, PseudoLogLikelihood, ReconstructionError, SwapRate, UpdateRatio,
 };
@@ -29,11 +32,9 @@ mod bar;
 pub use bar::ProgressBar;
 
 use crate::data::{Batches, Minibatch, Samples, in_chunks};
-use crate::models::Gauge;
 use crate::optim::{At, Optimizer, Penalty, Schedule, clip_norm, max_norm};
 use crate::rng::derive;
-use crate::units::label;
-use crate::{Batch, Block, Error, Mask, Mat, Params, Result, Resume, Train, linalg};
+use crate::{Batch, Block, Error, Learn, Mask, Mat, Params, Result, Resume, linalg};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -106,7 +107,7 @@ impl Fit {
     /// - [`Error::Io`] if a checkpoint cannot be written, [`Error::Value`] if the state has a number that is not finite;
     ///   the last good checkpoint stays;
     /// - whatever the objective or a monitor reports.
-    pub fn run<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
+    pub fn run<M: Learner + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
         self.check(run, data)?;
         if let Some(checkpoints) = &mut run.checkpoints {
             checkpoints.begin(|| self.identity(&*run.model, data))?;
@@ -129,7 +130,7 @@ impl Fit {
     /// - [`Error::Format`] if no checkpoint is whole, or the newest is of another version;
     /// - [`Error::Missing`] if the state is not that of such a run; the model must not be used then;
     /// - those of [`Fit::run`] about data, and [`Error::Io`].
-    pub fn resume<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Resumed> {
+    pub fn resume<M: Learner + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Resumed> {
         self.check(run, data)?;
         let identity = self.identity(&*run.model, data);
         let Some(checkpoints) = &mut run.checkpoints else { return Ok(Resumed::Afresh) };
@@ -141,15 +142,14 @@ impl Fit {
     ///
     /// # Errors
     /// Those of [`Fit::run`] about settings and data.
-    pub fn check<M: Train + ?Sized>(&self, run: &Run<'_, M>, data: &dyn Samples) -> Result<()> {
+    pub fn check<M: Learner + ?Sized>(&self, run: &Run<'_, M>, data: &dyn Samples) -> Result<()> {
         self.validate(data.n_samples())?;
-        run.optimizer.check(self.steps(data.n_samples()), run.model.params().as_slice().len())?;
-        check_data(&*run.model, data)
+        run.optimizer.check(self.steps(data.n_samples()), run.model.parameters().as_slice().len())?;
+        check_samples((run.model.n_data_rows(), &run.model.data_blocks()), data)
     }
     /// What the numbers of a run depend on, by name, as far as it is known here: a checkpoint of another is refused.
-    fn identity<M: Train + ?Sized>(&self, model: &M, data: &dyn Samples) -> BTreeMap<String, String> {
-        let blocks = model.blocks().iter().map(|b| format!("{} {}", b.rows.len(), label(&*b.unit)));
-        let slots = model.params().slots().iter().map(|s| format!("{} {} × {}", s.name, s.rows, s.columns));
+    fn identity<M: Learner + ?Sized>(&self, model: &M, data: &dyn Samples) -> BTreeMap<String, String> {
+        let slots = model.parameters().slots().iter().map(|s| format!("{} {} × {}", s.name, s.rows, s.columns));
         let list = |parts: &mut dyn Iterator<Item = String>| parts.collect::<Vec<_>>().join(", ");
         let settings = [
             ("Fit::epochs", self.epochs.to_string()),
@@ -159,7 +159,7 @@ impl Fit {
             ("Fit::max_norm", format!("{:?}", self.max_norm)),
             ("Fit::clip_norm", format!("{:?}", self.clip_norm)),
             ("Fit::seed", self.seed.to_string()),
-            ("blocks of the model", list(&mut blocks.into_iter())),
+            ("blocks of the model", model.describe()),
             ("parameters of the model", list(&mut slots.into_iter())),
             ("data", format!("{} × {}, checksum {:08x}", data.n_rows(), data.n_samples(), checksum(data))),
         ];
@@ -168,9 +168,9 @@ impl Fit {
         settings.into_iter().chain(later).map(|(name, value)| (name.to_string(), value)).collect()
     }
     /// The loop.
-    fn updates<M: Train + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
+    fn updates<M: Learner + ?Sized>(&self, run: &mut Run<'_, M>, data: &dyn Samples) -> Result<Ended> {
         let mut batches = Batches::new(data.n_samples(), self.batch, derive(self.seed, "order of the data"))?;
-        let (per_epoch, mut grad) = (batches.per_epoch(), run.model.params().zeros_like());
+        let (per_epoch, mut grad) = (batches.per_epoch(), run.model.parameters().zeros_like());
         let steps = self.epochs.saturating_mul(per_epoch);
         let began = Instant::now();
         while run.step < steps && !run.stopped {
@@ -201,27 +201,27 @@ impl Fit {
         Ok(if run.stopped { Ended::Stopped } else { Ended::Done })
     }
     /// Gradient → penalties → step, checked before it is taken; `grad` ends as the parameters before it.
-    fn step<M: Train + ?Sized>(
+    fn step<M: Learner + ?Sized>(
         &self,
         model: &mut M,
         optimizer: &mut dyn Optimizer,
         grad: &mut Params,
         at: At,
     ) -> Result<()> {
-        self.penalty.add(model.params(), grad);
+        self.penalty.add(model.parameters(), grad);
         if let Some(limit) = self.clip_norm {
             clip_norm(grad, limit);
         }
         let far = optimizer.direct(grad, at);
-        if let Some(index) = linalg::step_from(model.params().as_slice(), far, grad.as_mut_slice()) {
+        if let Some(index) = linalg::step_from(model.parameters().as_slice(), far, grad.as_mut_slice()) {
             let slot = grad.slot_of(index).name.clone();
             return Err(Error::NonFinite { step: at.step, slot, checkpoint: None });
         }
-        let gauge = self.zero_sum.then(|| Gauge::of(&*model));
-        model.update(&mut |params| {
+        let gauge = self.zero_sum.then(|| model.gauge());
+        model.change(&mut |params| {
             params.exchange(grad);
             if let Some(gauge) = &gauge {
-                gauge.fix(params);
+                gauge(params);
             }
             if let Some(limit) = self.max_norm {
                 max_norm(params, limit);
@@ -271,12 +271,18 @@ fn checksum(data: &dyn Samples) -> u32 {
 ///
 /// # Errors
 /// [`Error::Shape`] or [`Error::Value`], with the first unit and sample that do not, or if there are no samples.
-pub fn check_data<M: crate::Learn + ?Sized>(model: &M, data: &dyn Samples) -> Result<()> {
+pub fn check_data<M: Learn + ?Sized>(model: &M, data: &dyn Samples) -> Result<()> {
     let d = model.n_visible();
+    let blocks: Vec<Block> = model.blocks().iter().filter(|b| b.rows.end <= d).cloned().collect();
+    check_samples((d, &blocks), data)
+}
+
+/// Whether samples of so many rows have units of these blocks.
+fn check_samples((d, blocks): (usize, &[Block]), data: &dyn Samples) -> Result<()> {
     if data.n_rows() != d {
         return Err(Error::shape("rows of the data", format!("{d} visible units"), data.n_rows()));
     }
-    let blocks = || model.blocks().iter().filter(|b| b.rows.end <= d);
+    let blocks = || blocks.iter();
     let (mut index, mut weights) = (vec![], vec![]);
     in_chunks(data, |first, x| {
         index.clear();

@@ -1,8 +1,8 @@
 //! What watches a run, and may end it. A monitor sees; it never changes what it sees.
 
-use super::Metric;
+use super::{Learner, Metric};
 use crate::objectives::Report;
-use crate::{Error, Learn, Params, Result, Saved, Train};
+use crate::{Error, Params, Result, Saved};
 use std::ops::ControlFlow;
 
 /// What a monitor sees after every update.
@@ -164,13 +164,13 @@ impl<'a, M: ?Sized> EarlyStopping<'a, M> {
     /// [`crate::Error::Shape`] if the model has not as many.
     pub fn restore(&self, model: &mut M) -> Result<()>
     where
-        M: Train,
+        M: Learner,
     {
-        let (Some((_, best)), n) = (&self.best, model.params().as_slice().len()) else { return Ok(()) };
+        let (Some((_, best)), n) = (&self.best, model.parameters().as_slice().len()) else { return Ok(()) };
         if best.len() != n {
             return Err(Error::shape("best parameters", n, best.len()));
         }
-        model.update(&mut |p| p.as_mut_slice().copy_from_slice(best));
+        model.change(&mut |p| p.as_mut_slice().copy_from_slice(best));
         Ok(())
     }
 }
@@ -181,7 +181,7 @@ impl<M: ?Sized> std::fmt::Debug for EarlyStopping<'_, M> {
     }
 }
 
-impl<M: Learn + ?Sized> Monitor<M> for EarlyStopping<'_, M> {
+impl<M: Learner + ?Sized> Monitor<M> for EarlyStopping<'_, M> {
     fn observe(&mut self, progress: &Progress<'_, M>) -> Result<ControlFlow<()>> {
         if !progress.is_due(self.every) {
             return Ok(ControlFlow::Continue(()));
@@ -189,7 +189,7 @@ impl<M: Learn + ?Sized> Monitor<M> for EarlyStopping<'_, M> {
         let value = self.metric.measure(progress)?;
         // A value that is no number is never the best.
         if !value.is_nan() && self.best.as_ref().is_none_or(|(best, _)| value > *best) {
-            (self.best, self.waited) = (Some((value, progress.model.params().as_slice().to_vec())), 0);
+            (self.best, self.waited) = (Some((value, progress.model.parameters().as_slice().to_vec())), 0);
         } else {
             self.waited += 1;
         }

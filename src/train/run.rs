@@ -1,9 +1,9 @@
 //! What a run carries from step to step.
 
-use super::{Checkpoints, Monitor, Pause};
+use super::{Checkpoints, Learner, Monitor, Pause};
 use crate::objectives::Objective;
 use crate::optim::Optimizer;
-use crate::{Result, Resume, Saved, Train};
+use crate::{Result, Resume, Saved};
 
 /// A model in training: saved and loaded as one, a run goes on bit for bit.
 pub struct Run<'a, M: ?Sized> {
@@ -44,7 +44,7 @@ impl<M: ?Sized> std::fmt::Debug for Run<'_, M> {
     }
 }
 
-impl<M: Train + ?Sized> Run<'_, M> {
+impl<M: Learner + ?Sized> Run<'_, M> {
     /// Writes a checkpoint, if there is a place for it.
     pub(super) fn keep(&mut self) -> Result<()> {
         let Some(mut checkpoints) = self.checkpoints.take() else { return Ok(()) };
@@ -58,11 +58,11 @@ impl<M: Train + ?Sized> Run<'_, M> {
     }
 }
 
-impl<M: Train + ?Sized> Resume for Run<'_, M> {
+impl<M: Learner + ?Sized> Resume for Run<'_, M> {
     fn save(&self, to: &mut Saved) {
         to.put_words("step", vec![self.step]);
         to.put_words("stopped", vec![self.stopped.into()]);
-        to.put("params", self.model.params().as_slice());
+        to.put("params", self.model.parameters().as_slice());
         self.objective.save(to.child_mut("objective"));
         self.optimizer.save(to.child_mut("optimizer"));
         self.monitor.save(to.child_mut("monitor"));
@@ -71,7 +71,7 @@ impl<M: Train + ?Sized> Resume for Run<'_, M> {
         [self.step] = from.word_array("step")?;
         self.stopped = from.word_array::<1>("stopped")? != [0];
         let mut loaded = Ok(());
-        self.model.update(&mut |p| loaded = from.floats_to("params", p.as_mut_slice()));
+        self.model.change(&mut |p| loaded = from.floats_to("params", p.as_mut_slice()));
         loaded?;
         self.objective.load(from.child("objective")?)?;
         self.optimizer.load(from.child("optimizer")?)?;

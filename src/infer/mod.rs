@@ -16,6 +16,9 @@
 //! # Ok::<(), harmonium::Error>(())
 //! ```
 
+mod dream;
+pub use dream::{Dreams, dream, label_by_gibbs};
+
 use crate::eval::latent_group;
 use crate::rng::derive;
 use crate::samplers::{BlockGibbs, Chains};
