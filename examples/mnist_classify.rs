@@ -12,7 +12,7 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, Keep, at_least_one, exit_code, print_table, say, write_json};
+use common::{Common, Keep, at_least_one, exit_code, print_table, say, share_wrong, write_json};
 use harmonium::data::{Images, Masked, Redrawn, Samples, Stacked, one_hot, real, slice};
 use harmonium::eval::mean_of;
 use harmonium::io::save_rbm;
@@ -202,7 +202,7 @@ fn fit(
     let steps = s.epochs() * per_epoch;
     let mut metrics: Vec<Box<dyn Metric<Rbm> + '_>> = vec![Box::new(UpdateRatio)];
     if !labels.is_empty() {
-        let measure = |p: &Progress<'_, Rbm>| Ok(100.0 * error(&p.model.classify(pixels.as_view())?, labels));
+        let measure = |p: &Progress<'_, Rbm>| Ok(100.0 * share_wrong(&p.model.classify(pixels.as_view())?, labels));
         metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
     }
     let mut bar = ProgressBar::new(History::new(per_epoch, metrics));
@@ -222,11 +222,6 @@ fn fit(
     s.keep.train(&fit, &mut run, train, (out, &about))
 }
 
-/// The share of samples whose class is wrong.
-fn error(found: &[usize], labels: &[u8]) -> f64 {
-    found.iter().zip(labels).filter(|(a, b)| **a != usize::from(**b)).count() as f64 / labels.len() as f64
-}
-
 /// What the machine says of some images.
 struct Told {
     pixels: Mat,
@@ -243,7 +238,7 @@ impl Told {
         let found: Vec<usize> = log_p.column_iter().map(|p| p.imax()).collect();
         let mean = labels.iter().enumerate().map(|(j, &y)| f64::from(log_p[(y.into(), j)])).sum::<f64>();
         Ok(Self {
-            error: error(&found, labels),
+            error: share_wrong(&found, labels),
             log_p: mean / labels.len() as f64,
             calibration: calibration_error(&log_p, &found, labels),
             pixels: pixels.clone(),

@@ -7,6 +7,12 @@ mod keep;
 #[allow(unused_imports, reason = "shared: not every example trains")]
 pub use keep::{Keep, exit_code};
 
+#[cfg(all(feature = "viz", feature = "signals", feature = "progress"))]
+mod stage;
+#[cfg(all(feature = "viz", feature = "signals", feature = "progress"))]
+#[allow(unused_imports, reason = "shared: not every example has stages")]
+pub use stage::Stages;
+
 mod normal;
 #[allow(unused_imports, reason = "shared: not every example has real units")]
 pub use normal::{Normal, share, start};
@@ -108,6 +114,11 @@ pub fn write_json(path: &Path, object: &serde_json::Value) -> Result<()> {
 /// Prints a line; a reader who has gone (`| head`) is no reason to fail.
 pub fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The share of samples whose class is wrong.
+pub fn share_wrong(found: &[usize], labels: &[u8]) -> f64 {
+    found.iter().zip(labels).filter(|(a, b)| **a != usize::from(**b)).count() as f64 / labels.len() as f64
 }
 
 /// Prints rows of a name and a value, aligned.

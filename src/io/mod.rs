@@ -15,7 +15,9 @@ pub use atomic::{create_folder, write_atomically};
 pub(crate) use atomic::{is_leftover, read, remove, rename};
 pub(crate) use checkpoint::Unusable;
 pub use checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
-pub use layered::{load_dbm, parse_dbm, save_dbm};
+pub use layered::{
+    load_dbm, load_dbn, load_predictor, parse_dbm, parse_dbn, parse_predictor, save_dbm, save_dbn, save_predictor,
+};
 pub use model::{
     MODEL_FORMAT, load_rbm, load_replicated_softmax, parse_rbm, parse_replicated_softmax, save_rbm,
     save_replicated_softmax,

@@ -10,6 +10,8 @@ use std::ops::ControlFlow;
 pub struct ProgressBar<'a, M: ?Sized> {
     /// What is shown.
     pub history: History<'a, M>,
+    /// What is trained, where several are, one after the other: a layer, say.
+    pub name: String,
     bar: indicatif::ProgressBar,
 }
 
@@ -21,7 +23,7 @@ impl<'a, M: ?Sized> ProgressBar<'a, M> {
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar()).progress_chars("━╸─"),
         );
-        Self { history, bar }
+        Self { history, name: String::new(), bar }
     }
     fn message(&self) -> String {
         let Some(last) = self.history.records.last() else { return String::new() };
@@ -50,7 +52,9 @@ impl<M: ?Sized> Monitor<M> for ProgressBar<'_, M> {
         }
         if progress.done.is_multiple_of(progress.per_epoch) || self.bar.prefix().is_empty() {
             let epochs = progress.steps / progress.per_epoch;
-            self.bar.set_prefix(format!("epoch {}/{epochs}", (progress.done / progress.per_epoch + 1).min(epochs)));
+            let name = if self.name.is_empty() { String::new() } else { format!("{}, ", self.name) };
+            let epoch = (progress.done / progress.per_epoch + 1).min(epochs);
+            self.bar.set_prefix(format!("{name}epoch {epoch}/{epochs}"));
         }
         self.bar.set_position(progress.done);
         if progress.done == progress.steps {

@@ -1,0 +1,320 @@
+//! A deep belief net learns digits and their labels, classifies them, and dreams of each class (Hinton, Osindero and Teh, 2006).
+//!
+//! ```text
+//! cargo run --release --example mnist_dbn
+//! ```
+mod common;
+
+use clap::Parser;
+use common::{Common, Keep, Stages, at_least_one, exit_code, print_table, say, share_wrong, write_json};
+use harmonium::data::{Folder, Samples, Stacked, one_hot, real, slice};
+use harmonium::infer::{Draws, dream, label_by_gibbs};
+use harmonium::io::{save_dbn, save_predictor};
+use harmonium::models::neural::{Activation, Dropout, Predictor};
+use harmonium::models::{Dbn, Rbm};
+use harmonium::objectives::{Contrastive, Supervised, UpDown};
+use harmonium::optim::{Schedule, Sgd};
+use harmonium::report::SUMMARY_FORMAT;
+use harmonium::rng::derive;
+use harmonium::train::{Activities, Ended, Fit, Metric, Named, Progress};
+use harmonium::units::{Bernoulli, Softmax};
+use harmonium::viz::{Grid, Shade, save_png};
+use harmonium::{Error, Mat, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+const CLASSES: usize = 10;
+
+/// Learns digits and their labels layer by layer, then all layers at once, both ways; classifies, and dreams of each class.
+#[derive(Parser, Clone, Debug)]
+struct Settings {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    keep: Keep,
+    /// Folder for what is written [default: target/mnist_dbn]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Hidden units of every layer [default: 500,500,2000]
+    #[arg(long, value_name = "N,N,N", value_delimiter = ',')]
+    hidden: Vec<usize>,
+    /// Passes over the training images, for each layer [default: 30]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Passes of up-down learning [default: 60]
+    #[arg(long, value_name = "N")]
+    up_down: Option<u64>,
+    /// Passes of discriminative learning by back-propagation; its error is told beside that of the net [default: 0]
+    #[arg(long, value_name = "N")]
+    fine_tuning: Option<u64>,
+    /// Learning rate of a layer's first update; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    learning_rate: f32,
+    /// Learning rate of up-down learning's first update; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.05)]
+    up_down_rate: f32,
+    /// Learning rate of back-propagation's first update; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    fine_tuning_rate: f32,
+    /// Momentum of back-propagation
+    #[arg(long, value_name = "F", default_value_t = 0.9)]
+    momentum: f32,
+    /// Shares of inputs and of hidden units that back-propagation leaves out of an update
+    #[arg(long, value_name = "F,F", value_delimiter = ',', num_args = 2, default_values_t = [0.0, 0.0])]
+    dropout: Vec<f32>,
+    /// The largest norm of the weights into a unit in back-propagation
+    #[arg(long, value_name = "F")]
+    max_norm: Option<f32>,
+    /// Back-propagation from random weights instead: no layer is learned before
+    #[arg(long)]
+    random: bool,
+    /// No label at the top: layers learn from images alone
+    #[arg(long)]
+    unsupervised: bool,
+    /// Use the labels of the first N training images alone, in back-propagation; layers learn from all images, without labels
+    #[arg(long, value_name = "N")]
+    labelled: Option<usize>,
+    /// Images of an update
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
+    batch: usize,
+    /// Keep the last N training images out of training and classify them; the test images are not read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    held_out: usize,
+    /// A smoke run: the defaults become 100,50,100 hidden units, one pass each
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Settings {
+    fn hidden(&self) -> Vec<usize> {
+        match (self.hidden.is_empty(), self.quick) {
+            (false, _) => self.hidden.clone(),
+            (true, true) => vec![100, 50, 100],
+            (true, false) => vec![500, 500, 2000],
+        }
+    }
+    fn epochs(&self) -> u64 {
+        if self.random { 0 } else { self.epochs.unwrap_or(if self.quick { 1 } else { 30 }) }
+    }
+    fn up_down(&self) -> u64 {
+        let none = self.random || self.unsupervised();
+        if none { 0 } else { self.up_down.unwrap_or(if self.quick { 1 } else { 60 }) }
+    }
+    fn fine_tuning(&self) -> u64 {
+        self.fine_tuning.unwrap_or(u64::from(self.quick))
+    }
+    fn unsupervised(&self) -> bool {
+        self.unsupervised || self.labelled.is_some()
+    }
+    fn dropout(&self) -> Dropout {
+        Dropout { inputs: self.dropout[0], hidden: self.dropout[1] }
+    }
+    /// The settings, for model files, checkpoints and the summary.
+    fn notes(&self) -> BTreeMap<String, String> {
+        let notes = [
+            ("hidden", format!("{:?}", self.hidden())),
+            ("epochs", self.epochs().to_string()),
+            ("up_down", self.up_down().to_string()),
+            ("fine_tuning", self.fine_tuning().to_string()),
+            ("learning_rate", self.learning_rate.to_string()),
+            ("up_down_rate", self.up_down_rate.to_string()),
+            ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
+            ("momentum", self.momentum.to_string()),
+            ("dropout", format!("{:?}", self.dropout)),
+            ("max_norm", format!("{:?}", self.max_norm)),
+            ("random", self.random.to_string()),
+            ("unsupervised", self.unsupervised().to_string()),
+            ("labelled", format!("{:?}", self.labelled)),
+            ("batch", self.batch.to_string()),
+            ("held_out", self.held_out.to_string()),
+            ("seed", self.common.seed.to_string()),
+        ];
+        notes.map(|(k, v)| (k.to_string(), v)).into()
+    }
+    /// How a stage trains.
+    fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
+        let steps = epochs * n.div_ceil(self.batch) as u64;
+        Fit {
+            epochs,
+            batch: self.batch,
+            learning_rate: Schedule::Linear { from: rate, to: 0.0, steps },
+            seed: self.common.seed,
+            ..Fit::default()
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    common::run(settings.common.threads, || train_and_tell(&settings))
+}
+
+/// Images that are told of, and their labels.
+struct Told {
+    set: &'static str,
+    pixels: Mat,
+    labels: Vec<u8>,
+}
+impl Told {
+    fn of(s: &Settings, folder: &Folder, n: usize) -> Result<Self> {
+        let all = &folder.train;
+        Ok(if s.held_out > 0 {
+            let pixels = slice(&real(&all.images), n..all.images.n())?.to_mat();
+            Self { set: "held-out", pixels, labels: all.labels[n..].to_vec() }
+        } else {
+            Self { set: "test", pixels: real(&folder.test.images).to_mat(), labels: folder.test.labels.clone() }
+        })
+    }
+    fn error(&self, found: &[usize]) -> f64 {
+        100.0 * share_wrong(found, &self.labels)
+    }
+}
+
+/// All of a run, in order.
+fn train_and_tell(s: &Settings) -> Result<ExitCode> {
+    let began = Instant::now();
+    let out = s.keep.folder(&s.out, "mnist_dbn")?;
+    let folder = s.common.load()?;
+    let all = &folder.train;
+    let n = all.images.n().checked_sub(s.held_out).filter(|&n| n > 0);
+    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", all.images.n()), s.held_out))?;
+    let (pixels, labels) = (real(&all.images), one_hot(&all.labels, CLASSES)?);
+    let (pixels, labels) = (slice(&pixels, 0..n)?, slice(&labels, 0..n)?);
+    let told = Told::of(s, &folder, n)?;
+    let stages = Stages { keep: &s.keep, out: &out, program: "mnist_dbn", notes: s.notes() };
+    let mut rows: Vec<(String, String)> = vec![];
+    let mut summary = serde_json::json!({ "format": SUMMARY_FORMAT });
+    let mut tell = |what: &str, percent: f64| {
+        let deviation = (percent * (100.0 - percent) / told.labels.len() as f64).sqrt();
+        rows.push((format!("{} error, {what}", told.set), format!("{percent:.2} ± {deviation:.2} %")));
+        summary[format!("{}_error_{}", told.set.replace('-', "_"), what.replace([' ', '-'], "_"))] = percent.into();
+    };
+    let net = if s.random {
+        let hidden: Vec<_> = s.hidden().into_iter().map(|n| (n, Activation::Sigmoid)).collect();
+        let mut net = Predictor::new(pixels.n_rows(), &hidden, &[(CLASSES, Arc::new(Softmax { q: CLASSES }))]);
+        net.network_mut().initialise(s.common.seed);
+        Some(net)
+    } else {
+        let Some(mut dbn) = greedy(s, &stages, (&pixels, &labels))? else { return Ok(exit_code(Ended::Interrupted)) };
+        if !s.unsupervised() {
+            tell("layer by layer", told.error(&dbn.classify(told.pixels.as_view())?));
+        }
+        if s.up_down() > 0 {
+            if !up_down(s, &stages, &mut dbn, (&pixels, &labels), &told)?.is_final() {
+                return Ok(exit_code(Ended::Interrupted));
+            }
+            tell("up-down", told.error(&dbn.classify(told.pixels.as_view())?));
+            let draws = Draws { sweeps: 20, chains: 2, averaged: 50, seed: s.common.seed };
+            let some = told.pixels.columns(0, told.pixels.ncols().min(1000));
+            let found: Vec<usize> = label_by_gibbs(&dbn, some, &draws)?.column_iter().map(|p| p.imax()).collect();
+            let by_gibbs = 100.0 * share_wrong(&found, &told.labels[..found.len()]);
+            say(format_args!("by Gibbs sampling of the label, of the first {}: {by_gibbs:.2} %", found.len()));
+        }
+        save_dbn(&dbn, &s.notes(), &out.join("model.safetensors"))?;
+        draw(s, &dbn, (all.images.height, all.images.width), &out)?;
+        (s.fine_tuning() > 0).then(|| dbn.to_classifier(CLASSES)).transpose()?
+    };
+    if let Some(mut net) = net {
+        if !fine_tune(s, &stages, &mut net, (&pixels, &labels), &told)?.is_final() {
+            return Ok(exit_code(Ended::Interrupted));
+        }
+        tell("back-propagation", told.error(&net.classify(told.pixels.as_view())?));
+        save_predictor(&net, &s.notes(), &out.join("network.safetensors"))?;
+    }
+    summary["seconds"] = began.elapsed().as_secs_f64().into();
+    summary["threads"] = rayon::current_num_threads().into();
+    summary["settings"] = serde_json::to_value(s.notes()).unwrap_or_default();
+    write_json(&out.join("summary.json"), &summary)?;
+    rows.push(("time of it all".into(), format!("{:.1} min", began.elapsed().as_secs_f64() / 60.0)));
+    say("");
+    print_table(&rows.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>());
+    say(format_args!("\nwritten to {}", out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every layer as an RBM, on the drawn activities of the one below; the last beside labels. Nothing, if it was paused.
+fn greedy(s: &Settings, stages: &Stages<'_>, (pixels, labels): (&dyn Samples, &dyn Samples)) -> Result<Option<Dbn>> {
+    let (hidden, mut stack) = (s.hidden(), Vec::<Rbm>::new());
+    for (k, &h) in hidden.iter().enumerate() {
+        let mut below = Activities::new(&stack, pixels)?;
+        below.drawn = Some(derive(s.common.seed, "activities"));
+        let (visible, hidden_units) = ((below.n_rows(), Arc::new(Bernoulli) as _), (h, Arc::new(Bernoulli) as _));
+        let labelled = k + 1 == hidden.len() && !s.unsupervised();
+        let both = Stacked::new(vec![&below, labels])?;
+        let (mut rbm, data): (Rbm, &dyn Samples) = match labelled {
+            true => (Rbm::with_label(visible, CLASSES, hidden_units), &both),
+            false => (Rbm::with_units(visible, hidden_units), &below),
+        };
+        let (n, seed) = (data.n_samples(), derive(s.common.seed, &format!("layer {}", k + 1)));
+        rbm.initialise(&harmonium::eval::mean_of(data)?, 1.0 / (n + 1) as f32, seed)?;
+        let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::default());
+        let fit = s.fit(s.epochs(), s.learning_rate, n);
+        let ended = stages.train(&format!("layer {}", k + 1), &fit, &mut rbm, (&mut cd, &mut sgd), (data, vec![]))?;
+        if !ended.is_final() {
+            return Ok(None);
+        }
+        stack.push(rbm);
+    }
+    Ok(Some(Dbn::from_stack(stack)?))
+}
+
+/// All layers at once, both ways; three, six and ten sweeps at the top in turn.
+fn up_down(
+    s: &Settings,
+    stages: &Stages<'_>,
+    dbn: &mut Dbn,
+    (pixels, labels): (&dyn Samples, &dyn Samples),
+    told: &Told,
+) -> Result<Ended> {
+    let both = Stacked::new(vec![pixels, labels])?;
+    let fit = s.fit(s.up_down(), s.up_down_rate, both.n_samples());
+    let k = Schedule::Linear { from: 3.0, to: 10.0, steps: fit.steps(both.n_samples()) };
+    let mut objective = UpDown::new(3, s.common.seed).with_k(k);
+    let mut metrics: Vec<Box<dyn Metric<Dbn> + '_>> = vec![];
+    if s.held_out > 0 {
+        let measure = |p: &Progress<'_, Dbn>| Ok(told.error(&p.model.classify(told.pixels.as_view())?));
+        metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
+    }
+    stages.train("up-down", &fit, dbn, (&mut objective, &mut Sgd::default()), (&both, metrics))
+}
+
+/// Back-propagation of the error of classes.
+fn fine_tune(
+    s: &Settings,
+    stages: &Stages<'_>,
+    net: &mut Predictor,
+    (pixels, labels): (&dyn Samples, &dyn Samples),
+    told: &Told,
+) -> Result<Ended> {
+    let both = Stacked::new(vec![pixels, labels])?;
+    let data = slice(&both, 0..s.labelled.unwrap_or(both.n_samples()).min(both.n_samples()))?;
+    let fit = Fit { max_norm: s.max_norm, ..s.fit(s.fine_tuning(), s.fine_tuning_rate, data.n_samples()) };
+    let mut objective = Supervised::new(s.common.seed).dropping(s.dropout());
+    let mut metrics: Vec<Box<dyn Metric<Predictor> + '_>> = vec![];
+    if s.held_out > 0 {
+        let measure = |p: &Progress<'_, Predictor>| Ok(told.error(&p.model.classify(told.pixels.as_view())?));
+        metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
+    }
+    let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
+    stages.train("back-propagation", &fit, net, (&mut objective, &mut sgd), (&data, metrics))
+}
+
+/// Ten dreams of each class, a row each; without labels, a hundred of whatever it is.
+fn draw(s: &Settings, dbn: &Dbn, (height, width): (usize, usize), out: &std::path::Path) -> Result<()> {
+    let draws = Draws { sweeps: if s.quick { 100 } else { 1000 }, seed: s.common.seed, ..Draws::default() };
+    let dreams = match dbn.n_label() {
+        0 => dream(dbn, None, 100, &draws)?.mean,
+        _ => {
+            let mut all = Mat::zeros(dbn.n_visible(), 10 * CLASSES);
+            for class in 0..CLASSES {
+                all.columns_mut(10 * class, 10).copy_from(&dream(dbn, Some(class), 10, &draws)?.mean);
+            }
+            all
+        }
+    };
+    let grid = Grid { columns: 10, ..Grid::default() };
+    save_png(&grid.tile(dreams.as_view(), height, width, Shade::Unit)?, &out.join("dreams.png"))
+}
