@@ -188,6 +188,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let mut rows: Vec<(String, String)> = vec![];
     let mut summary = serde_json::json!({ "format": SUMMARY_FORMAT });
     let mut tell = |what: &str, percent: f64| {
+        say(format_args!("{what}: {percent:.2} % of the {} images wrong", told.set));
         let deviation = (percent * (100.0 - percent) / told.labels.len() as f64).sqrt();
         rows.push((format!("{} error, {what}", told.set), format!("{percent:.2} ± {deviation:.2} %")));
         summary[format!("{}_error_{}", told.set.replace('-', "_"), what.replace([' ', '-'], "_"))] = percent.into();

@@ -19,6 +19,7 @@ pub fn reconstruction_error<M: Gibbs + Learn + ?Sized>(model: &M, v: MatRef<'_>)
     states.clamp(model.n_rows(), v);
     let blocks = model.blocks();
     let (visible, latent): (Vec<usize>, Vec<usize>) = (0..blocks.len()).partition(|&b| blocks[b].rows.end <= d);
+    model.infer(&mut states);
     let errors = states.par(|cols, slab| {
         for &b in latent.iter().chain(&visible) {
             slab.respond(model, b, &mut Response::mean());

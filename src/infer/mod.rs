@@ -124,17 +124,22 @@ pub fn impute<M: Gibbs + Learn + ?Sized>(model: &M, x: MatRef<'_>, unknown: &Mas
     Ok(Imputed { mean, deviation })
 }
 
-/// `E[latent units | x]` (latent units × samples) of a model whose latent units are independent given the data: features for other
-/// methods.
+/// `E[latent units | x]` (latent units × samples): features for other methods. Exact where the latent units are independent given the
+/// data; of a deep Boltzmann machine, by mean field.
 ///
 /// # Errors
-/// [`Error::Intractable`] if they are not, [`Error::Shape`] if `x` has not one row an input and visible unit.
+/// [`Error::Intractable`] if they are not, and the model infers nothing, [`Error::Shape`] if `x` has not one row an input and visible
+/// unit.
 pub fn features<M: Gibbs + Learn + ?Sized>(model: &M, x: MatRef<'_>) -> Result<Mat> {
-    let latent = latent_group(model)?;
     check_rows(model, &x)?;
     let mut states = States::default();
     states.clamp(model.n_rows(), x);
+    model.infer(&mut states);
     let d = model.n_visible();
+    let latent: Vec<usize> = (0..model.blocks().len()).filter(|&b| model.blocks()[b].rows.start >= d).collect();
+    if !states.knows_means(model, latent.iter().copied()) {
+        latent_group(model)?;
+    }
     let mut out = Mat::zeros(model.n_rows() - d, x.ncols());
     for b in latent {
         let rows = model.blocks()[b].rows.clone();

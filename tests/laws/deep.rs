@@ -3,13 +3,18 @@
 
 use crate::cases::{self, close};
 use crate::reference::{log_sum_exp, normal, product};
+use harmonium::data::{Masked, bars_and_stripes};
 use harmonium::eval::{
-    Ais, LogPartition, ais, annealed_log_likelihoods, exact_log_partition, log_likelihood_bounds, log_likelihoods,
+    Ais, LogPartition, ais, annealed_log_likelihoods, exact_log_partition, log_likelihood_bound, log_likelihood_bounds,
+    log_likelihoods,
 };
+use harmonium::infer::{Draws, features, impute};
 use harmonium::models::{Dbm, MeanField, Rbm};
 use harmonium::objectives::{Contrastive, Objective};
+use harmonium::optim::{Schedule, Sgd};
+use harmonium::train::{Fit, Run, Silent};
 use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Softmax, Spin};
-use harmonium::{Batch, Chains, Conditioned, Energy, Gibbs, Learn, Mat, States, Train, Unit, laws};
+use harmonium::{Batch, Chains, Conditioned, Energy, Gibbs, Learn, Mask, Mat, States, Train, Unit, laws};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::Arc;
@@ -283,4 +288,86 @@ fn with_one_hidden_layer_it_is_the_rbm_to_the_bit() {
             }
         }
     }
+}
+#[test]
+fn pretrained_layers_give_half_of_what_either_side_tells() {
+    let mut dbm = Dbm::new(&[bernoulli(4), bernoulli(3), bernoulli(3), bernoulli(2)]);
+    let mut machines: Vec<Rbm> = (1..4).map(|l| dbm.machine_of_layer(l).unwrap()).collect();
+    let kinds = |rbm: &Rbm| (rbm.visible()[0].unit.size(), rbm.hidden()[0].unit.size());
+    // Twice the data below, twice the hidden units above, and plain units between.
+    assert_eq!(machines.iter().map(kinds).collect::<Vec<_>>(), [(Some(2), None), (None, None), (None, Some(2))]);
+    for (k, machine) in machines.iter_mut().enumerate() {
+        *machine = cases::random(machine.clone(), 0.7, 1 + k as u64);
+    }
+    dbm.compose(&machines).unwrap();
+    // The field of a layer is the mean of its fields in both machines, of doubled data and doubled units at the ends.
+    let x = Mat::from_fn(12, 8, |i, j| ((i + j * 3) % 5) as f32 / 4.0);
+    let own = |rows: std::ops::Range<usize>, scale: f32| x.rows_range(rows) * scale;
+    let stacked = |below: Mat, above: Mat| Mat::from_fn(below.nrows() + above.nrows(), 8, |i, j| {
+        if i < below.nrows() { below[(i, j)] } else { above[(i - below.nrows(), j)] }
+    });
+    let field = |rbm: &Rbm, x: &Mat, hidden: bool| {
+        let rows = if hidden { rbm.n_visible()..rbm.n_rows() } else { 0..rbm.n_visible() };
+        let mut out = Mat::zeros(rows.len(), 8);
+        rbm.field(rows, x.as_view(), out.as_view_mut());
+        out
+    };
+    let deep = |l: usize| {
+        let mut out = Mat::zeros(dbm.rows(l).len(), 8);
+        dbm.field(dbm.rows(l), x.as_view(), out.as_view_mut());
+        out
+    };
+    let first = field(&machines[0], &stacked(own(0..4, 2.0), own(4..7, 1.0)), true);
+    let second = stacked(own(4..7, 1.0), own(7..10, 1.0));
+    let third = stacked(own(7..10, 1.0), own(10..12, 2.0));
+    assert!(deep(1).relative_eq(&((first + field(&machines[1], &second, false)) * 0.5), 1e-5, 1e-5));
+    let both = field(&machines[1], &second, true) + field(&machines[2], &third, false);
+    assert!(deep(2).relative_eq(&(both * 0.5), 1e-5, 1e-5));
+    // The ends are what their machines say of one unit of the two.
+    assert!(deep(0).relative_eq(&field(&machines[0], &stacked(own(0..4, 2.0), own(4..7, 1.0)), false), 1e-5, 1e-5));
+    assert!(deep(3).relative_eq(&field(&machines[2], &third, true), 1e-5, 1e-5));
+    assert!(dbm.compose(&machines[..2]).is_err() && dbm.machine_of_layer(4).is_err());
+    assert!(Dbm::new(&[with(2, Gaussian), bernoulli(2), bernoulli(2)]).machine_of_layer(1).is_err());
+    assert!(Dbm::new(&[with(2, Gaussian), bernoulli(2)]).machine_of_layer(1).is_ok());
+}
+/// Joint learning from small random weights, on the exact likelihood of a machine that can be enumerated.
+#[test]
+fn joint_learning_reaches_the_likelihood_of_the_patterns() {
+    let data = bars_and_stripes(3).unwrap().sample(600, 1).unwrap();
+    let mut dbm = Dbm::new(&[bernoulli(9), bernoulli(8), bernoulli(4)]);
+    dbm.initialise(&[0.5; 9], 0.01, 1).unwrap();
+    let mut pcd = Contrastive::pcd(3, Chains::zeros(&dbm, 100, 1));
+    let fit = Fit { epochs: 300, batch: 50, learning_rate: Schedule::Constant(0.1), ..Fit::default() };
+    fit.run(&mut Run::new(&mut dbm, &mut pcd, &mut Sgd::default(), &mut Silent), &data).unwrap();
+    let log_z = LogPartition::exact(exact_log_partition(&dbm).unwrap());
+    let bound = log_likelihood_bound(&dbm, &data, &log_z).unwrap().value;
+    let exact = (0..40).map(|j| {
+        let v = data.column(j).clone_owned();
+        exact_log_partition(&Conditioned::new(&dbm, v.as_slice()).unwrap()).unwrap() - log_z.value
+    });
+    let exact = exact.sum::<f64>() / 40.0;
+    println!("bound {bound}, exact of forty {exact}");
+    // Chance is -6.24, the entropy of the patterns -2.63.
+    assert!(bound > -3.6 && bound <= log_likelihood_bound(&dbm, &data, &log_z).unwrap().value + 1e-9);
+}
+/// What is missing is drawn given the rest, with the hidden layers, and learned from.
+#[test]
+fn missing_entries_are_filled() {
+    let data = bars_and_stripes(3).unwrap().sample(600, 1).unwrap();
+    let gaps = Mask::from_fn(9, 600, |i, j| (i * 7 + j * 5) % 9 < 2);
+    let masked = Masked::new(&data, gaps).unwrap();
+    let mut dbm = Dbm::new(&[bernoulli(9), bernoulli(8), bernoulli(4)]);
+    dbm.initialise(&[0.5; 9], 0.01, 1).unwrap();
+    let mut pcd = Contrastive::pcd(3, Chains::zeros(&dbm, 100, 1)).filling(5, 1);
+    let fit = Fit { epochs: 400, batch: 50, learning_rate: Schedule::Constant(0.1), ..Fit::default() };
+    fit.run(&mut Run::new(&mut dbm, &mut pcd, &mut Sgd::default(), &mut Silent), &masked).unwrap();
+    let log_z = LogPartition::exact(exact_log_partition(&dbm).unwrap());
+    let bound = log_likelihood_bound(&dbm, &data, &log_z).unwrap().value; // of complete patterns
+    assert!(bound > -3.5, "{bound}");
+    let unknown = Mask::from_fn(9, 1, |i, _| i >= 6);
+    let half = Mat::from_column_slice(9, 1, &[1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+    let guess = impute(&dbm, half.as_view(), &unknown, &Draws { sweeps: 100, ..Draws::default() }).unwrap();
+    let row: Vec<f32> = guess.mean.rows(6, 3).iter().copied().collect();
+    assert!(row[0] > 0.6 && row[1] < 0.4 && row[2] > 0.6, "columns go on: {row:?}");
+    assert_eq!(features(&dbm, half.as_view()).unwrap().nrows(), 12);
 }
