@@ -13,7 +13,7 @@ use harmonium::io::{save_dbn, save_predictor};
 use harmonium::models::neural::{Activation, Dropout, Predictor};
 use harmonium::models::{Dbn, Rbm};
 use harmonium::objectives::{Contrastive, Supervised, UpDown};
-use harmonium::optim::{Schedule, Sgd};
+use harmonium::optim::{Penalty, Schedule, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
 use harmonium::train::{Activities, Ended, Fit, Metric, Named, Progress};
@@ -59,9 +59,12 @@ struct Settings {
     /// Learning rate of back-propagation's first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     fine_tuning_rate: f32,
-    /// Momentum of back-propagation
+    /// Momentum of layers and of back-propagation
     #[arg(long, value_name = "F", default_value_t = 0.9)]
     momentum: f32,
+    /// Weight decay of layers
+    #[arg(long, value_name = "F", default_value_t = 0.0002)]
+    l2: f32,
     /// Shares of inputs and of hidden units that back-propagation leaves out of an update
     #[arg(long, value_name = "F,F", value_delimiter = ',', num_args = 2, default_values_t = [0.0, 0.0])]
     dropout: Vec<f32>,
@@ -123,6 +126,7 @@ impl Settings {
             ("up_down_rate", self.up_down_rate.to_string()),
             ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
             ("momentum", self.momentum.to_string()),
+            ("l2", self.l2.to_string()),
             ("dropout", format!("{:?}", self.dropout)),
             ("max_norm", format!("{:?}", self.max_norm)),
             ("random", self.random.to_string()),
@@ -251,8 +255,8 @@ fn greedy(s: &Settings, stages: &Stages<'_>, (pixels, labels): (&dyn Samples, &d
         };
         let (n, seed) = (data.n_samples(), derive(s.common.seed, &format!("layer {}", k + 1)));
         rbm.initialise(&harmonium::eval::mean_of(data)?, 1.0 / (n + 1) as f32, seed)?;
-        let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::default());
-        let fit = s.fit(s.epochs(), s.learning_rate, n);
+        let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::new(Schedule::Constant(s.momentum)));
+        let fit = Fit { penalty: Penalty { l1: 0.0, l2: s.l2 }, ..s.fit(s.epochs(), s.learning_rate, n) };
         let ended = stages.train(&format!("layer {}", k + 1), &fit, &mut rbm, (&mut cd, &mut sgd), (data, vec![]))?;
         if !ended.is_final() {
             return Ok(None);
@@ -279,7 +283,8 @@ fn up_down(
         let measure = |p: &Progress<'_, Dbn>| Ok(told.error(&p.model.classify(told.pixels.as_view())?));
         metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
     }
-    stages.train("up-down", &fit, dbn, (&mut objective, &mut Sgd::default()), (&both, metrics))
+    let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
+    stages.train("up-down", &fit, dbn, (&mut objective, &mut sgd), (&both, metrics))
 }
 
 /// Back-propagation of the error of classes.

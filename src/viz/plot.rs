@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// The width and height of a panel in pixels.
 const PANEL: (u32, u32) = (800, 440);
 /// Drawn this many times larger and then shrunk, which smooths lines and letters.
-const FINE: u32 = 3;
+pub(super) const FINE: u32 = 3;
 /// More panels are no picture.
 const MOST_PANELS: usize = 64;
 /// A legend of more lines would leave no room for the curves.
@@ -35,7 +35,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(90, 90, 90),
 ];
-const INK: RGBColor = RGBColor(45, 45, 45);
+pub(super) const INK: RGBColor = RGBColor(45, 45, 45);
 const FRAME: RGBColor = RGBColor(150, 150, 150);
 const MESH: RGBColor = RGBColor(230, 230, 230);
 /// The width of a digit in a label.
@@ -154,7 +154,7 @@ fn legend(area: &Area, series: &[Series]) -> Drawn<u32> {
 }
 
 /// The built-in font, `size` pixels high in the picture. (`FontDesc::style` would keep the letters it has.)
-fn text(size: u32, style: FontStyle) -> FontDesc<'static> {
+pub(super) fn text(size: u32, style: FontStyle) -> FontDesc<'static> {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         let fonts = [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())];
