@@ -231,7 +231,7 @@ fn squared_error(back: &Mat, images: &Mat) -> f64 {
 
 /// Images from so many principal components of the training images.
 fn components(train: &dyn Samples, images: &Mat, n: usize) -> Result<Mat> {
-    let whiten = Whiten::fit(train, Whitening::Pca { components: n }, 0.0)?;
+    let whiten = Whiten::fit(train, Whitening::Pca { components: n }, 1e-9)?;
     let mut back = images.clone();
     whiten.apply(&mut back)?;
     whiten.invert(&mut back)?;
@@ -242,7 +242,7 @@ fn components(train: &dyn Samples, images: &Mat, n: usize) -> Result<Mat> {
 fn in_the_plane(codes: &Mat) -> Result<Vec<(f64, f64)>> {
     let mut codes = codes.clone();
     if codes.nrows() > 2 {
-        Whiten::fit(&codes.clone(), Whitening::Pca { components: 2 }, 0.0)?.apply(&mut codes)?;
+        Whiten::fit(&codes.clone(), Whitening::Pca { components: 2 }, 1e-9)?.apply(&mut codes)?;
     }
     let second = codes.nrows() - 1;
     Ok(codes.column_iter().map(|c| (f64::from(c[0]), f64::from(c[second]))).collect())

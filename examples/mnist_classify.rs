@@ -12,7 +12,7 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, Keep, at_least_one, exit_code, print_table, say, share_wrong, write_json};
+use common::{Common, Inputs, Keep, at_least_one, exit_code, print_table, say, share_wrong, write_json};
 use harmonium::data::{Images, Masked, Redrawn, Samples, Stacked, one_hot, real, slice};
 use harmonium::eval::mean_of;
 use harmonium::io::save_rbm;
@@ -41,15 +41,6 @@ enum Learned {
     Discriminative,
     /// The second, and a share of the first
     Hybrid,
-}
-
-/// What the pixels of training images are.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Inputs {
-    /// Grey levels, as means of bits
-    Grey,
-    /// Bits that are drawn anew in every epoch: noise against overfitting
-    Bits,
 }
 
 /// Classifies MNIST by a classification RBM: digits and labels are the visible units of one machine.

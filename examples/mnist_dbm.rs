@@ -1,19 +1,28 @@
-//! WORK IN PROGRESS
+//! A deep Boltzmann machine learns digits (Salakhutdinov and Hinton, 2009): a bound on the likelihood of the test images, how tight it
+//! is, samples; and, if wanted, a classifier that begins with its weights.
+//!
+//! ```text
+//! cargo run --release --example mnist_dbm
+//! ```
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, Keep, at_least_one, exit_code, print_table, say, write_json};
+use common::{Common, Inputs, Keep, Stages, at_least_one, exit_code, print_table, say, share_wrong, write_json};
 use harmonium::base_rate::base_rate;
-use harmonium::data::{Images, Redrawn, Samples, bernoulli, slice};
-use harmonium::eval::{Ais, LogPartition, ais, annealed_log_likelihoods, log_likelihood_bound, log_likelihood_bounds, mean_of};
-use harmonium::io::save_dbm;
+use harmonium::data::{Folder, Images, Redrawn, Samples, Stacked, bernoulli, one_hot, real, slice, spread};
+use harmonium::eval::{
+    Ais, Estimate, LogLikelihood, LogPartition, ais, annealed_log_likelihoods, log_likelihood_bound,
+    log_likelihood_bounds, mean_of,
+};
+use harmonium::io::{save_dbm, save_predictor};
+use harmonium::models::neural::{Dropout, Predictor};
 use harmonium::models::{Dbm, MeanField, Rbm};
-use harmonium::objectives::{Contrastive, Sparsity};
+use harmonium::objectives::{Contrastive, Supervised};
 use harmonium::optim::{Penalty, Schedule, Sgd};
-use harmonium::report::{About, SUMMARY_FORMAT};
+use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
-use harmonium::train::{Activities, Checkpoints, Ended, Fit, History, Metric, Named, Progress, ProgressBar, ReconstructionError, Run, UpdateRatio};
+use harmonium::train::{Activities, Ended, Fit, Metric, Named, Progress, ReconstructionError};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Shade, save_png};
 use harmonium::{Chains, Energy, Error, Mat, Result};
@@ -23,57 +32,131 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+const CLASSES: usize = 10;
+
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
-    /// All layers at once from small random weights, by centred gradients
+    /// All layers at once from small random weights, by centred gradients (Montavon and Müller 2012)
     Joint,
-    /// Layer by layer first, then all at once
+    /// Layer by layer with doubled weights first, then all at once
     Pretrained,
 }
 
+/// Learns digits with several hidden layers at once; tells a bound on their likelihood, and draws samples.
 #[derive(Parser, Clone, Debug)]
 struct Settings {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
     keep: Keep,
+    /// Folder for what is written [default: target/mnist_dbm]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// How it begins
     #[arg(long, value_enum, default_value_t = Method::Joint)]
     method: Method,
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [500, 1000])]
+    /// Hidden units of every layer [default: 500,1000]
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
     hidden: Vec<usize>,
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    epochs: u64,
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// Passes over the training images, whose bits are drawn anew in each [default: 150]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Passes of each layer, where they are learned first
+    #[arg(long, value_name = "N", default_value_t = 15)]
     pretraining: u64,
+    /// Passes of discriminative learning [default: 0]
+    #[arg(long, value_name = "N")]
+    fine_tuning: Option<u64>,
+    /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
+    /// Learning rate of the first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     learning_rate: f32,
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    /// Learning rate of discriminative learning's first update; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    fine_tuning_rate: f32,
+    /// Momentum of discriminative learning
+    #[arg(long, value_name = "F", default_value_t = 0.9)]
+    momentum: f32,
+    /// Shares of inputs and of hidden units that discriminative learning leaves out of an update
+    #[arg(long, value_name = "F,F", value_delimiter = ',', num_args = 2, default_values_t = [0.2, 0.5])]
+    dropout: Vec<f32>,
+    /// What pixels are in discriminative learning; those that are classified are grey levels
+    #[arg(long, value_enum, default_value_t = Inputs::Grey)]
+    inputs: Inputs,
+    /// Weight decay
+    #[arg(long, value_name = "F", default_value_t = 0.0001)]
     l2: f32,
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
-    sparsity: f32,
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
+    /// Persistent chains
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = at_least_one())]
     chains: usize,
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one())]
+    /// Gibbs sweeps of an update
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     k: usize,
-    #[arg(long, value_name = "F", default_value_t = 1e-3)]
-    tolerance: f32,
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    /// Passes of mean field at most, in learning
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = at_least_one())]
     passes: usize,
-    #[arg(long, value_name = "N", default_value_t = 20000, value_parser = at_least_one())]
-    temperatures: usize,
+    /// Temperatures of annealing, in even steps [default: 20000]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    temperatures: Option<usize>,
+    /// Images that are annealed one by one, to tell how tight the bound is [default: 100]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    images: Option<usize>,
+    /// Keep the last N training images out of training and tell of them; the test images are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
     held_out: usize,
+    /// A smoke run: the defaults become 50,50 hidden units, one pass, 300 temperatures, 5 images
     #[arg(long)]
-    plain: bool,
+    quick: bool,
 }
 
 impl Settings {
+    fn hidden(&self) -> Vec<usize> {
+        match (self.hidden.is_empty(), self.quick) {
+            (false, _) => self.hidden.clone(),
+            (true, true) => vec![50, 50],
+            (true, false) => vec![500, 1000],
+        }
+    }
+    fn epochs(&self) -> u64 {
+        self.epochs.unwrap_or(if self.quick { 1 } else { 150 })
+    }
+    fn fine_tuning(&self) -> u64 {
+        self.fine_tuning.unwrap_or(u64::from(self.quick))
+    }
+    fn annealing(&self) -> Ais {
+        let temperatures = self.temperatures.unwrap_or(if self.quick { 300 } else { 20_000 });
+        Ais { betas: Ais::linear(temperatures), seed: self.common.seed, ..Ais::default() }
+    }
+    /// The settings that the machine depends on, for model files and checkpoints.
     fn notes(&self) -> BTreeMap<String, String> {
-        [("all".to_string(), format!("{self:?}"))].into()
+        let notes = [
+            ("method", format!("{:?}", self.method).to_lowercase()),
+            ("hidden", format!("{:?}", self.hidden())),
+            ("epochs", self.epochs().to_string()),
+            ("pretraining", self.pretraining.to_string()),
+            ("batch", self.batch.to_string()),
+            ("learning_rate", self.learning_rate.to_string()),
+            ("l2", self.l2.to_string()),
+            ("chains", self.chains.to_string()),
+            ("k", self.k.to_string()),
+            ("passes", self.passes.to_string()),
+            ("held_out", self.held_out.to_string()),
+            ("seed", self.common.seed.to_string()),
+        ];
+        notes.map(|(k, v)| (k.to_string(), v)).into()
+    }
+    /// How a stage trains.
+    fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
+        let steps = epochs * n.div_ceil(self.batch) as u64;
+        Fit {
+            epochs,
+            batch: self.batch,
+            learning_rate: Schedule::Linear { from: rate, to: 0.0, steps },
+            seed: self.common.seed,
+            ..Fit::default()
+        }
     }
 }
 
@@ -82,93 +165,218 @@ fn main() -> ExitCode {
     common::run(settings.common.threads, || train_and_tell(&settings))
 }
 
+/// All of a run, in order.
 fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let began = Instant::now();
     let out = s.keep.folder(&s.out, "mnist_dbm")?;
     let folder = s.common.load()?;
     let (images, seed) = (&folder.train.images, derive(s.common.seed, "training pixels"));
-    let n = images.n() - s.held_out;
+    let n = images.n().checked_sub(s.held_out).filter(|&n| n > 0);
+    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
     let (anew, bits) = (Redrawn { images, seed }, bernoulli(images, seed));
     let (train, fixed, held_out) = (slice(&anew, 0..n)?, slice(&bits, 0..n)?, slice(&bits, n..images.n())?);
     let mean = mean_of(&fixed)?;
+    let stages = Stages { keep: &s.keep, out: &out, program: "mnist_dbm", notes: s.notes() };
     let layer = |n: usize| (n, Arc::new(Bernoulli) as _);
-    let layers: Vec<_> = [images.n_pixels()].into_iter().chain(s.hidden.iter().copied()).map(layer).collect();
+    let layers: Vec<_> = [images.n_pixels()].into_iter().chain(s.hidden()).map(layer).collect();
     let mut dbm = Dbm::new(&layers);
-    dbm.inference = MeanField { tolerance: s.tolerance, passes: s.passes };
-    if s.method == Method::Joint {
-        dbm.initialise(&mean, 1.0 / (n + 1) as f32, s.common.seed)?;
-    } else {
-        let mut machines = vec![];
-        for l in 1..dbm.n_layers() {
-            let mut machine = dbm.machine_of_layer(l)?;
-            let mut data = Activities::new(&machines, &train)?;
-            data.factor = if dbm.n_layers() > 2 { 2.0 } else { 1.0 };
-            data.drawn = Some(derive(s.common.seed, "activities"));
-            machine.initialise(&data.mean()?, 1.0 / (n + 1) as f32, derive(s.common.seed, &format!("layer {l}")))?;
-            let per_epoch = n.div_ceil(s.batch) as u64;
-            let steps = s.pretraining * per_epoch;
-            let mut bar = ProgressBar::new(History::new(per_epoch, vec![Box::new(UpdateRatio) as Box<dyn Metric<Rbm>>]));
-            let (mut objective, mut optimizer) = (Contrastive::cd(1, s.common.seed), Sgd::default());
-            let fit = Fit {
-                epochs: s.pretraining,
-                batch: s.batch,
-                learning_rate: Schedule::Linear { from: 0.05, to: 0.0, steps },
-                penalty: Penalty { l1: 0.0, l2: 2e-4 },
-                seed: s.common.seed,
-                ..Fit::default()
-            };
-            fit.run(&mut Run::new(&mut machine, &mut objective, &mut optimizer, &mut bar), &data)?;
-            machines.push(machine);
-            say(format_args!("layer {l}: {:.1} s", began.elapsed().as_secs_f64()));
-        }
-        dbm.compose(&machines)?;
+    dbm.inference.passes = s.passes;
+    let smoothing = 1.0 / (n + 1) as f32;
+    let began_well = match s.method {
+        Method::Joint => dbm.initialise(&mean, smoothing, s.common.seed).map(|()| true)?,
+        Method::Pretrained => pretrain(s, &stages, &mut dbm, &train, smoothing)?,
+    };
+    if !began_well || !fit(s, &stages, &mut dbm, (&train, &fixed, &mean))?.is_final() {
+        return Ok(exit_code(Ended::Interrupted));
     }
-    let per_epoch = n.div_ceil(s.batch) as u64;
-    let steps = s.epochs * per_epoch;
-    let about = About::now("mnist_dbm", s.notes());
-    let probe = slice(&fixed, 0..200)?.to_mat();
-    let measure = |p: &Progress<'_, Dbm>| {
-        let mut states = harmonium::States::default();
-        states.clamp(p.model.n_rows(), probe.as_view());
-        harmonium::Learn::infer(p.model, &mut states);
-        Ok(f64::from(states.x().rows(p.model.rows(1).start, p.model.rows(1).len()).mean()))
-    };
-    let mut bar = ProgressBar::new(History::new(per_epoch, vec![Box::new(UpdateRatio) as Box<dyn Metric<Dbm>>, Box::new(ReconstructionError(probe.clone())), Box::new(Named { name: "activity1".into(), measure })]));
-    bar.history.path = Some(out.join("metrics.jsonl"));
-    let base = base_rate(&dbm, &mean, 0.05)?;
-    let chains = Chains::from_base(&dbm, &base, s.chains, derive(s.common.seed, "persistent chains"));
-    let (mut objective, mut optimizer) = (Contrastive::pcd(s.k, chains), Sgd::default());
-    if s.plain { objective = objective.plain(); }
-    if s.sparsity > 0.0 { objective = objective.sparse(Sparsity::new(0.1, s.sparsity)); }
-    let fit = Fit {
-        epochs: s.epochs,
-        batch: s.batch,
-        learning_rate: Schedule::Linear { from: s.learning_rate, to: 0.0, steps },
-        penalty: Penalty { l1: 0.0, l2: s.l2 },
-        seed: s.common.seed,
-        ..Fit::default()
-    };
-    let mut run = Run::new(&mut dbm, &mut objective, &mut optimizer, &mut bar);
-    let (ended, _kept) = s.keep.train(&fit, &mut run, &train, (&out, &about))?;
     save_dbm(&dbm, &s.notes(), &out.join("model.safetensors"))?;
-    say(format_args!("trained: {:.1} s", began.elapsed().as_secs_f64()));
-    dbm.inference = MeanField { tolerance: 1e-5, passes: 100 };
-    let log_z = ais(&dbm, &base, &Ais { betas: Ais::linear(s.temperatures), runs: 100, seed: s.common.seed })?;
+    let trained = began.elapsed().as_secs_f64();
+    draw(s, &dbm, &mean, images, &out)?;
     let test;
-    let told: &dyn Samples = if s.held_out > 0 { &held_out } else { test = bernoulli(&folder.test.images, derive(s.common.seed, "test pixels")); &test };
-    let bound = log_likelihood_bound(&dbm, told, &log_z)?;
-    let of_train = log_likelihood_bound(&dbm, &slice(&fixed, 0..10000)?, &log_z)?;
-    say(format_args!("log Z {:.2} ± {:.2}, ess {:.1}; bound {:.2}; train {:.2}; {:.0} s", log_z.value, log_z.standard_error, log_z.effective_sample_size, bound.value, of_train.value, began.elapsed().as_secs_f64()));
-    let some = harmonium::data::spread(told, 20);
-    let annealed = annealed_log_likelihoods(&dbm, some.as_view(), &log_z, &Ais { betas: Ais::linear(500), runs: 20, seed: 1 })?;
-    let bounds = log_likelihood_bounds(&dbm, &some, &log_z)?;
-    let n = bounds.len() as f64;
-    say(format_args!("of 20: bound {:.3}, annealed {:.3}; {:.0} s", bounds.iter().sum::<f64>() / n, annealed.iter().map(|a| a.value).sum::<f64>() / n, began.elapsed().as_secs_f64()));
+    let (set, told): (&str, &dyn Samples) = if s.held_out > 0 {
+        ("held_out", &held_out)
+    } else {
+        test = bernoulli(&folder.test.images, derive(s.common.seed, "test pixels"));
+        ("test", &test)
+    };
+    dbm.inference = MeanField { tolerance: 1e-5, passes: 200 };
+    let likelihood = Likelihood::of(s, &dbm, &mean, told)?;
+    likelihood.say(set);
+    let error = if s.fine_tuning() > 0 { classify(s, &stages, &dbm, (&folder, n), &out)? } else { Some(f64::NAN) };
+    let Some(error) = error else { return Ok(exit_code(Ended::Interrupted)) };
+    let mut summary = likelihood.summary(set);
+    if error.is_finite() {
+        summary[format!("{set}_error_percent")] = error.into();
+        say(format_args!("error of the classifier: {error:.2} %"));
+    }
+    summary["seconds_of_training"] = trained.into();
+    summary["seconds"] = began.elapsed().as_secs_f64().into();
+    summary["threads"] = rayon::current_num_threads().into();
+    summary["settings"] = serde_json::to_value(s.notes()).unwrap_or_default();
+    write_json(&out.join("summary.json"), &summary)?;
+    print_table(&[
+        ("time of training", format!("{:.1} min", trained / 60.0)),
+        ("time of it all", format!("{:.1} min", began.elapsed().as_secs_f64() / 60.0)),
+    ]);
+    say(format_args!("\nwritten to {}", out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every layer by contrastive divergence; whether it came to its end.
+fn pretrain(
+    s: &Settings,
+    stages: &Stages<'_>,
+    dbm: &mut Dbm,
+    train: &dyn Samples,
+    smoothing: f32,
+) -> Result<bool> {
+    let mut machines: Vec<Rbm> = vec![];
+    for l in 1..dbm.n_layers() {
+        let seed = derive(s.common.seed, &format!("layer {l}"));
+        let mut machine = dbm.machine_of_layer(l)?;
+        let mut data = Activities::new(&machines, train)?;
+        data.factor = if dbm.n_layers() > 2 { 2.0 } else { 1.0 };
+        data.drawn = Some(derive(s.common.seed, "activities"));
+        machine.initialise(&data.mean()?, smoothing, seed)?;
+        let fit = Fit { penalty: Penalty { l1: 0.0, l2: 2e-4 }, ..s.fit(s.pretraining, 0.05, data.n_samples()) };
+        let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::default());
+        let ended = stages.train(&format!("layer {l}"), &fit, &mut machine, (&mut cd, &mut sgd), (&data, vec![]))?;
+        if !ended.is_final() {
+            return Ok(false);
+        }
+        machines.push(machine);
+    }
+    dbm.compose(&machines)?;
+    Ok(true)
+}
+
+/// All layers at once, by centred PCD.
+fn fit(
+    s: &Settings,
+    stages: &Stages<'_>,
+    dbm: &mut Dbm,
+    (train, fixed, mean): (&dyn Samples, &dyn Samples, &[f32]),
+) -> Result<Ended> {
+    let base = base_rate(dbm, mean, 0.05)?;
+    let chains = Chains::from_base(dbm, &base, s.chains, derive(s.common.seed, "persistent chains"));
+    let (mut pcd, mut sgd) = (Contrastive::pcd(s.k, chains), Sgd::default());
+    let fit = Fit { penalty: Penalty { l1: 0.0, l2: s.l2 }, ..s.fit(s.epochs(), s.learning_rate, train.n_samples()) };
+    let metrics: Vec<Box<dyn Metric<Dbm>>> = vec![Box::new(ReconstructionError(spread(fixed, 200)))];
+    stages.train("all layers", &fit, dbm, (&mut pcd, &mut sgd), (train, metrics))
+}
+
+/// What is known of the likelihood of some images.
+struct Likelihood {
+    log_z: LogPartition,
+    bound: LogLikelihood,
+    /// Of some of the images: the mean bound, and the mean of what annealing given each says.
+    some: (usize, f64, Estimate),
+}
+impl Likelihood {
+    fn of(s: &Settings, dbm: &Dbm, mean: &[f32], told: &dyn Samples) -> Result<Self> {
+        say("annealing");
+        let log_z = ais(dbm, &base_rate(dbm, mean, 0.05)?, &s.annealing())?;
+        let bound = log_likelihood_bound(dbm, told, &log_z)?;
+        let some = spread(told, s.images.unwrap_or(if s.quick { 5 } else { 100 }));
+        let each = Ais { betas: Ais::linear(500), runs: 20, seed: s.common.seed };
+        let annealed = annealed_log_likelihoods(dbm, some.as_view(), &log_z, &each)?;
+        let bounds = log_likelihood_bounds(dbm, &some, &log_z)?;
+        let n = bounds.len() as f64;
+        let errors = annealed.iter().map(|a| a.standard_error.powi(2)).sum::<f64>();
+        let mean_of_annealed =
+            Estimate { value: annealed.iter().map(|a| a.value).sum::<f64>() / n, standard_error: errors.sqrt() / n };
+        Ok(Self { log_z, bound, some: (bounds.len(), bounds.iter().sum::<f64>() / n, mean_of_annealed) })
+    }
+    fn say(&self, set: &str) {
+        let (n, bound, annealed) = &self.some;
+        let set = set.replace('_', "-");
+        say(format_args!("\nlog-likelihood of {set} images, in nats:"));
+        print_table(&[
+            ("at least, on average", format!("{:.2} ± {:.2}", self.bound.value, self.bound.standard_error)),
+            ("over other images", format!("± {:.2}", self.bound.sampling_error)),
+            (&format!("of {n} images, at least"), format!("{bound:.2}")),
+            ("of the same, by annealing", format!("{:.2} ± {:.2}", annealed.value, annealed.standard_error)),
+            ("log Z", format!("{:.2} ± {:.2}", self.log_z.value, self.log_z.standard_error)),
+        ]);
+        if let Some(warning) = self.log_z.warning() {
+            say(format_args!("  {warning}"));
+        }
+    }
+    fn summary(&self, set: &str) -> serde_json::Value {
+        serde_json::json!({
+            "format": SUMMARY_FORMAT,
+            format!("{set}_log_likelihood_bound"): self.bound.value,
+            format!("{set}_log_likelihood_bound_stderr"): self.bound.standard_error,
+            format!("{set}_log_likelihood_bound_sampling_error"): self.bound.sampling_error,
+            "bound_of_some": self.some.1,
+            "annealed_of_some": self.some.2.value,
+            "annealed_of_some_stderr": self.some.2.standard_error,
+            "log_partition": self.log_z.value,
+            "effective_sample_size": self.log_z.effective_sample_size,
+            "warning": self.log_z.warning(),
+        })
+    }
+}
+
+/// The network that begins with the machine's weights, and its error in percent; nothing, if it was paused.
+fn classify(
+    s: &Settings,
+    stages: &Stages<'_>,
+    dbm: &Dbm,
+    (folder, n): (&Folder, usize),
+    out: &Path,
+) -> Result<Option<f64>> {
+    let all = &folder.train;
+    let (pixels, labels) = (real(&all.images), one_hot(&all.labels, CLASSES)?);
+    let means = |v: &Mat| Ok::<Mat, Error>(dbm.network_inputs(v.as_view())?.rows_range(v.nrows()..).clone_owned());
+    let of_train = means(&slice(&pixels, 0..n)?.to_mat())?;
+    let anew = Redrawn { images: &all.images, seed: derive(s.common.seed, "training pixels") };
+    let inputs: &dyn Samples = if s.inputs == Inputs::Bits { &anew } else { &pixels };
+    let (inputs, labels) = (slice(inputs, 0..n)?, slice(&labels, 0..n)?);
+    let data = Stacked::new(vec![&inputs, &of_train, &labels])?;
+    let (told, of_told) = if s.held_out > 0 {
+        (slice(&pixels, n..all.images.n())?.to_mat(), all.labels[n..].to_vec())
+    } else {
+        (real(&folder.test.images).to_mat(), folder.test.labels.clone())
+    };
+    let told = dbm.network_inputs(told.as_view())?;
+    let error = |net: &Predictor| Ok::<f64, Error>(100.0 * share_wrong(&net.classify(told.as_view())?, &of_told));
+    let mut metrics: Vec<Box<dyn Metric<Predictor> + '_>> = vec![];
+    if s.held_out > 0 {
+        let measure = |p: &Progress<'_, Predictor>| error(p.model);
+        metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
+    }
+    let mut net = dbm.to_classifier(CLASSES)?;
+    let mut objective = Supervised::new(s.common.seed);
+    objective.dropout = Dropout { inputs: s.dropout[0], hidden: s.dropout[1] };
+    let fit = s.fit(s.fine_tuning(), s.fine_tuning_rate, n);
+    let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
+    let own = [
+        ("fine_tuning", s.fine_tuning().to_string()),
+        ("fine_tuning_rate", s.fine_tuning_rate.to_string()),
+        ("momentum", s.momentum.to_string()),
+        ("dropout", format!("{:?}", s.dropout)),
+        ("inputs", s.inputs.name().to_string()),
+    ];
+    let notes = s.notes().into_iter().chain(own.map(|(k, v)| (k.to_string(), v))).collect();
+    let stages = Stages { keep: stages.keep, out: stages.out, program: stages.program, notes };
+    let ended = stages.train("back-propagation", &fit, &mut net, (&mut objective, &mut sgd), (&data, metrics))?;
+    if !ended.is_final() {
+        return Ok(None);
+    }
+    save_predictor(&net, &stages.notes, &out.join("network.safetensors"))?;
+    Ok(Some(error(&net)?))
+}
+
+/// Filters of the first layer, and samples of chains that ran long from the base rates.
+fn draw(s: &Settings, dbm: &Dbm, mean: &[f32], images: &Images, out: &Path) -> Result<()> {
     let (height, width, grid) = (images.height, images.width, Grid { columns: 10, ..Grid::default() });
-    let mut chains = Chains::from_base(&dbm, &base, 100, derive(s.common.seed, "dreams"));
-    chains.advance(&BlockGibbs::new(2000), &dbm);
-    let last = dbm.blocks().len() - 1;
-    let mean = chains.states.mean(&dbm, last);
-    save_png(&grid.tile(mean, height, width, Shade::Unit)?, &out.join("samples.png"))?;
-    Ok(exit_code(ended))
+    let filters = dbm.weights(1).transpose();
+    let shown = filters.columns(0, filters.ncols().min(100));
+    save_png(&grid.tile(shown, height, width, Shade::Symmetric)?, &out.join("filters.png"))?;
+    let base = base_rate(dbm, mean, 0.05)?;
+    let mut chains = Chains::from_base(dbm, &base, 100, derive(s.common.seed, "dreams"));
+    chains.advance(&BlockGibbs::new(if s.quick { 100 } else { 5000 }), dbm);
+    let visible = dbm.blocks().len() - 1;
+    save_png(&grid.tile(chains.states.mean(dbm, visible), height, width, Shade::Unit)?, &out.join("samples.png"))
 }

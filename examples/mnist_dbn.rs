@@ -6,8 +6,8 @@
 mod common;
 
 use clap::Parser;
-use common::{Common, Keep, Stages, at_least_one, exit_code, print_table, say, share_wrong, write_json};
-use harmonium::data::{Folder, Samples, Stacked, one_hot, real, slice};
+use common::{Common, Inputs, Keep, Stages, at_least_one, exit_code, print_table, say, share_wrong, write_json};
+use harmonium::data::{Folder, Redrawn, Samples, Stacked, one_hot, real, slice};
 use harmonium::infer::{Draws, dream, label_by_gibbs};
 use harmonium::io::{save_dbn, save_predictor};
 use harmonium::models::neural::{Activation, Dropout, Predictor};
@@ -80,8 +80,11 @@ struct Settings {
     /// Use the labels of the first N training images alone, in back-propagation; layers learn from all images, without labels
     #[arg(long, value_name = "N")]
     labelled: Option<usize>,
+    /// What pixels are in training; those that are classified are grey levels
+    #[arg(long, value_enum, default_value_t = Inputs::Bits)]
+    inputs: Inputs,
     /// Images of an update
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one())]
     batch: usize,
     /// Keep the last N training images out of training and classify them; the test images are not read
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -132,6 +135,7 @@ impl Settings {
             ("random", self.random.to_string()),
             ("unsupervised", self.unsupervised().to_string()),
             ("labelled", format!("{:?}", self.labelled)),
+            ("inputs", self.inputs.name().into()),
             ("batch", self.batch.to_string()),
             ("held_out", self.held_out.to_string()),
             ("seed", self.common.seed.to_string()),
@@ -185,8 +189,10 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let all = &folder.train;
     let n = all.images.n().checked_sub(s.held_out).filter(|&n| n > 0);
     let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", all.images.n()), s.held_out))?;
-    let (pixels, labels) = (real(&all.images), one_hot(&all.labels, CLASSES)?);
-    let (pixels, labels) = (slice(&pixels, 0..n)?, slice(&labels, 0..n)?);
+    let (grey, labels) = (real(&all.images), one_hot(&all.labels, CLASSES)?);
+    let anew = Redrawn { images: &all.images, seed: derive(s.common.seed, "training pixels") };
+    let inputs: &dyn Samples = if s.inputs == Inputs::Bits { &anew } else { &grey };
+    let (pixels, labels) = (slice(inputs, 0..n)?, slice(&labels, 0..n)?);
     let told = Told::of(s, &folder, n)?;
     let stages = Stages { keep: &s.keep, out: &out, program: "mnist_dbn", notes: s.notes() };
     let mut rows: Vec<(String, String)> = vec![];
@@ -278,6 +284,7 @@ fn up_down(
     let fit = s.fit(s.up_down(), s.up_down_rate, both.n_samples());
     let k = Schedule::Linear { from: 3.0, to: 10.0, steps: fit.steps(both.n_samples()) };
     let mut objective = UpDown::new(3, s.common.seed).with_k(k);
+    objective.mean_dreams = s.inputs == Inputs::Grey;
     let mut metrics: Vec<Box<dyn Metric<Dbn> + '_>> = vec![];
     if s.held_out > 0 {
         let measure = |p: &Progress<'_, Dbn>| Ok(told.error(&p.model.classify(told.pixels.as_view())?));

@@ -80,6 +80,24 @@ impl Binarize {
     }
 }
 
+/// What the pixels of training images are.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// Grey levels, as means of bits
+    Grey,
+    /// Bits that are drawn anew in every epoch: noise against overfitting
+    Bits,
+}
+impl Inputs {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grey => "grey",
+            Self::Bits => "bits",
+        }
+    }
+}
+
 /// Runs `main` on so many threads; prints an error as a sentence.
 pub fn run<T: Termination + Send>(threads: usize, main: impl FnOnce() -> Result<T> + Send) -> ExitCode {
     let pool = match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {

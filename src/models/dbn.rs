@@ -11,15 +11,11 @@
 //! ## References
 //! - Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", 2006.
 
-use super::neural::{Activation, Mlp, Predictor};
 use super::{Rbm, grad_theta, grad_theta_expected};
 use crate::linalg::{Outer, add_columns, set_outers};
 use crate::params::Role;
-use crate::units::{Bernoulli, Softmax, Spin};
 use crate::{Block, Energy, Error, Learn, Mat, MatRef, Params, Result, States, Train};
-use std::any::Any;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// A layer that is drawn from its neighbour: two machines that began as one, of which one answers upwards alone, `q(h | v)`, and the
 /// other downwards alone, `p(v | h)`. What a machine says in the other direction is not used.
@@ -259,109 +255,15 @@ fn layout(lower: &[Directed], top: &Rbm) -> Params {
     Params::zeros(&slots)
 }
 /// Rows and kinds of the ranges of a layer.
-fn kinds(blocks: &[Block]) -> Vec<String> {
+pub(super) fn kinds(blocks: &[Block]) -> Vec<String> {
     blocks.iter().map(|b| format!("{} {}", b.rows.len(), crate::units::label(&*b.unit))).collect()
-}
-
-/// What a layer of these units does as a layer of a network: its means.
-fn activation(blocks: &[Block]) -> Result<Activation> {
-    let of = |b: &Block| {
-        let any = &*b.unit as &dyn Any;
-        match any.is::<Bernoulli>() {
-            true => Some(Activation::Sigmoid),
-            false if any.is::<Spin>() => Some(Activation::Tanh),
-            false if any.is::<crate::units::Gaussian>() => Some(Activation::Linear),
-            false => None,
-        }
-    };
-    let first = blocks.first().and_then(of);
-    first.filter(|_| blocks.iter().all(|b| of(b) == first)).ok_or_else(|| {
-        Error::value("units of a layer of a network", "all bernoulli, spin or gaussian", kinds(blocks).join(", "))
-    })
-}
-
-/// From the net to networks of the same weights, and back.
-impl Dbn {
-    /// The network of the recognition weights and of the hidden units of the top, whose outputs predict one of `classes`: the start of
-    /// discriminative learning. The output's weights are those of the label where the top has one of so many classes; otherwise zero.
-    /// Activities of its layers are the net's means.
-    ///
-    /// # Errors
-    /// [`Error::Value`] if a layer has units whose mean is no [`Activation`].
-    pub fn to_classifier(&self, classes: usize) -> Result<Predictor> {
-        let machines: Vec<&Rbm> = self.lower.iter().map(|l| &l.recognition).chain([&self.top]).collect();
-        let hidden = machines.iter().map(|m| Ok((m.n_hidden(), activation(m.hidden())?))).collect::<Result<Vec<_>>>()?;
-        let mut net = Predictor::new(self.n_visible(), &hidden, &[(classes, Arc::new(Softmax { q: classes }))]);
-        for (k, machine) in machines.iter().enumerate() {
-            let inputs = if k == self.lower.len() { self.n_below_top() } else { machine.n_visible() };
-            net.network_mut().set_layer(k + 1, machine.weights().columns(0, inputs), machine.hidden_bias())?;
-        }
-        let below = self.n_below_top();
-        if self.n_label() == classes {
-            let weights = self.top.weights().columns(below, classes).transpose();
-            net.network_mut().set_layer(machines.len() + 1, weights.as_view(), &self.top.visible_bias()[below..])?;
-        }
-        Ok(net)
-    }
-    /// The unrolled net (Hinton and Salakhutdinov 2006): recognition up to the hidden units of the top, the code, and generation down
-    /// again, as one network that predicts its own inputs. A code of Gaussian units is linear.
-    ///
-    /// # Errors
-    /// [`Error::Value`] if a layer has units whose mean is no [`Activation`], or the top has a label.
-    pub fn to_autoencoder(&self) -> Result<Predictor> {
-        if self.n_label() > 0 {
-            return Err(Error::value("a deep belief net to unroll", "one without a label", self.describe()));
-        }
-        let up: Vec<&Rbm> = self.lower.iter().map(|l| &l.recognition).chain([&self.top]).collect();
-        let down: Vec<&Rbm> = [&self.top].into_iter().chain(self.lower.iter().rev().map(|l| &l.generative)).collect();
-        let above = up.iter().map(|m| Ok((m.n_hidden(), activation(m.hidden())?)));
-        let below = down[..down.len() - 1].iter().map(|m| Ok((m.n_visible(), activation(m.visible())?)));
-        let hidden = above.chain(below).collect::<Result<Vec<_>>>()?;
-        let last = down[down.len() - 1];
-        let outputs: Vec<_> = last.visible().iter().map(|b| (b.rows.len(), b.unit.clone())).collect();
-        let mut net = Predictor::new(self.n_visible(), &hidden, &outputs);
-        for (k, m) in up.iter().enumerate() {
-            net.network_mut().set_layer(k + 1, m.weights(), m.hidden_bias())?;
-        }
-        for (k, m) in down.iter().enumerate() {
-            net.network_mut().set_layer(up.len() + k + 1, m.weights().transpose().as_view(), m.visible_bias())?;
-        }
-        let theta = last.params().slice(4).to_vec();
-        net.update(&mut |p| p.slice_mut(p.slots().len() - 1).copy_from_slice(&theta));
-        Ok(net)
-    }
-    /// Takes the recognition weights and those of the hidden units of the top from a network of the shape of
-    /// [`Dbn::to_classifier`]: its activities are then the network's.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if it has another shape.
-    pub fn take_recognition(&mut self, net: &Mlp) -> Result<()> {
-        let below = self.n_below_top();
-        let machines: Vec<&Rbm> = self.lower.iter().map(|l| &l.recognition).chain([&self.top]).collect();
-        for (k, m) in machines.iter().enumerate() {
-            let inputs = if k == self.lower.len() { below } else { m.n_visible() };
-            let expected = (m.n_hidden(), inputs);
-            if net.n_layers() <= k || net.weights(k + 1).shape() != expected {
-                return Err(Error::shape(format!("layer {} of a network", k + 1), format!("{expected:?}"), "another"));
-            }
-        }
-        let (first, lower) = (self.top_slots().0, self.lower.len());
-        self.update(&mut |p| {
-            for k in 0..=lower {
-                let slot = if k == lower { first } else { 10 * k };
-                p.mat_mut(slot).columns_mut(0, net.weights(k + 1).ncols()).copy_from(&net.weights(k + 1));
-                p.slice_mut(slot + 2).copy_from_slice(net.bias(k + 1));
-            }
-        });
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::ChainRng;
-    use crate::units::LogPrecision;
+    use crate::units::{Bernoulli, LogPrecision};
     use rand::RngExt;
 
     /// Gradients of what directed layers say of each other, against differences of `-log p` in double precision of its definition.

@@ -11,6 +11,7 @@ mod mean_field;
 pub mod neural;
 mod rbm;
 mod replicated_softmax;
+mod unrolled;
 pub use conditional::ConditionalRbm;
 pub use dbm::Dbm;
 pub use dbn::Dbn;
