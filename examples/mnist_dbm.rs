@@ -15,7 +15,7 @@ use harmonium::eval::{
     log_likelihood_bounds, mean_of,
 };
 use harmonium::io::{save_dbm, save_predictor};
-use harmonium::models::neural::{Dropout, Predictor};
+use harmonium::models::neural::{Noise, Predictor};
 use harmonium::models::{Dbm, MeanField, Rbm};
 use harmonium::objectives::{Contrastive, Supervised};
 use harmonium::optim::{Penalty, Schedule, Sgd};
@@ -348,7 +348,7 @@ fn classify(
     }
     let mut net = dbm.to_classifier(CLASSES)?;
     let mut objective = Supervised::new(s.common.seed);
-    objective.dropout = Dropout { inputs: s.dropout[0], hidden: s.dropout[1] };
+    objective.noise = Noise { drop_inputs: s.dropout[0], drop_hidden: s.dropout[1], ..Noise::default() };
     let fit = s.fit(s.fine_tuning(), s.fine_tuning_rate, n);
     let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
     let own = [

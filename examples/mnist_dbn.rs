@@ -10,7 +10,7 @@ use common::{Common, Inputs, Keep, Stages, at_least_one, exit_code, print_table,
 use harmonium::data::{Folder, Redrawn, Samples, Stacked, one_hot, real, slice};
 use harmonium::infer::{Draws, dream, label_by_gibbs};
 use harmonium::io::{save_dbn, save_predictor};
-use harmonium::models::neural::{Activation, Dropout, Predictor};
+use harmonium::models::neural::{Activation, Noise, Predictor};
 use harmonium::models::{Dbn, Rbm};
 use harmonium::objectives::{Contrastive, Supervised, UpDown};
 use harmonium::optim::{Penalty, Schedule, Sgd};
@@ -115,32 +115,35 @@ impl Settings {
     fn unsupervised(&self) -> bool {
         self.unsupervised || self.labelled.is_some()
     }
-    fn dropout(&self) -> Dropout {
-        Dropout { inputs: self.dropout[0], hidden: self.dropout[1] }
+    fn noise(&self) -> Noise {
+        Noise { drop_inputs: self.dropout[0], drop_hidden: self.dropout[1], ..Noise::default() }
     }
-    /// The settings, for model files, checkpoints and the summary.
-    fn notes(&self) -> BTreeMap<String, String> {
-        let notes = [
+    /// The settings that layers depend on; with those of up-down learning; with those of back-propagation as well. Each stage has its own,
+    /// so that one may be done with other settings on what was learned before (`--resume`).
+    fn notes(&self, stages: usize) -> BTreeMap<String, String> {
+        let layers = vec![
             ("hidden", format!("{:?}", self.hidden())),
             ("epochs", self.epochs().to_string()),
-            ("up_down", self.up_down().to_string()),
-            ("fine_tuning", self.fine_tuning().to_string()),
             ("learning_rate", self.learning_rate.to_string()),
-            ("up_down_rate", self.up_down_rate.to_string()),
-            ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
             ("momentum", self.momentum.to_string()),
             ("l2", self.l2.to_string()),
-            ("dropout", format!("{:?}", self.dropout)),
-            ("max_norm", format!("{:?}", self.max_norm)),
-            ("random", self.random.to_string()),
             ("unsupervised", self.unsupervised().to_string()),
-            ("labelled", format!("{:?}", self.labelled)),
             ("inputs", self.inputs.name().into()),
             ("batch", self.batch.to_string()),
             ("held_out", self.held_out.to_string()),
             ("seed", self.common.seed.to_string()),
         ];
-        notes.map(|(k, v)| (k.to_string(), v)).into()
+        let up_down = vec![("up_down", self.up_down().to_string()), ("up_down_rate", self.up_down_rate.to_string())];
+        let fine_tuning = vec![
+            ("fine_tuning", self.fine_tuning().to_string()),
+            ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
+            ("dropout", format!("{:?}", self.dropout)),
+            ("max_norm", format!("{:?}", self.max_norm)),
+            ("random", self.random.to_string()),
+            ("labelled", format!("{:?}", self.labelled)),
+        ];
+        let all = [layers, up_down, fine_tuning].into_iter().take(stages).flatten();
+        all.map(|(k, v)| (k.to_string(), v)).collect()
     }
     /// How a stage trains.
     fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
@@ -194,7 +197,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let inputs: &dyn Samples = if s.inputs == Inputs::Bits { &anew } else { &grey };
     let (pixels, labels) = (slice(inputs, 0..n)?, slice(&labels, 0..n)?);
     let told = Told::of(s, &folder, n)?;
-    let stages = Stages { keep: &s.keep, out: &out, program: "mnist_dbn", notes: s.notes() };
+    let stages = |k: usize| Stages { keep: &s.keep, out: &out, program: "mnist_dbn", notes: s.notes(k) };
     let mut rows: Vec<(String, String)> = vec![];
     let mut summary = serde_json::json!({ "format": SUMMARY_FORMAT });
     let mut tell = |what: &str, percent: f64| {
@@ -209,12 +212,12 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         net.network_mut().initialise(s.common.seed);
         Some(net)
     } else {
-        let Some(mut dbn) = greedy(s, &stages, (&pixels, &labels))? else { return Ok(exit_code(Ended::Interrupted)) };
+        let Some(mut dbn) = greedy(s, &stages(1), (&pixels, &labels))? else { return Ok(exit_code(Ended::Interrupted)) };
         if !s.unsupervised() {
             tell("layer by layer", told.error(&dbn.classify(told.pixels.as_view())?));
         }
         if s.up_down() > 0 {
-            if !up_down(s, &stages, &mut dbn, (&pixels, &labels), &told)?.is_final() {
+            if !up_down(s, &stages(2), &mut dbn, (&pixels, &labels), &told)?.is_final() {
                 return Ok(exit_code(Ended::Interrupted));
             }
             tell("up-down", told.error(&dbn.classify(told.pixels.as_view())?));
@@ -224,20 +227,20 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
             let by_gibbs = 100.0 * share_wrong(&found, &told.labels[..found.len()]);
             say(format_args!("by Gibbs sampling of the label, of the first {}: {by_gibbs:.2} %", found.len()));
         }
-        save_dbn(&dbn, &s.notes(), &out.join("model.safetensors"))?;
+        save_dbn(&dbn, &s.notes(2), &out.join("model.safetensors"))?;
         draw(s, &dbn, (all.images.height, all.images.width), &out)?;
         (s.fine_tuning() > 0).then(|| dbn.to_classifier(CLASSES)).transpose()?
     };
     if let Some(mut net) = net {
-        if !fine_tune(s, &stages, &mut net, (&pixels, &labels), &told)?.is_final() {
+        if !fine_tune(s, &stages(3), &mut net, (&pixels, &labels), &told)?.is_final() {
             return Ok(exit_code(Ended::Interrupted));
         }
         tell("back-propagation", told.error(&net.classify(told.pixels.as_view())?));
-        save_predictor(&net, &s.notes(), &out.join("network.safetensors"))?;
+        save_predictor(&net, &s.notes(3), &out.join("network.safetensors"))?;
     }
     summary["seconds"] = began.elapsed().as_secs_f64().into();
     summary["threads"] = rayon::current_num_threads().into();
-    summary["settings"] = serde_json::to_value(s.notes()).unwrap_or_default();
+    summary["settings"] = serde_json::to_value(s.notes(3)).unwrap_or_default();
     write_json(&out.join("summary.json"), &summary)?;
     rows.push(("time of it all".into(), format!("{:.1} min", began.elapsed().as_secs_f64() / 60.0)));
     say("");
@@ -305,7 +308,7 @@ fn fine_tune(
     let both = Stacked::new(vec![pixels, labels])?;
     let data = slice(&both, 0..s.labelled.unwrap_or(both.n_samples()).min(both.n_samples()))?;
     let fit = Fit { max_norm: s.max_norm, ..s.fit(s.fine_tuning(), s.fine_tuning_rate, data.n_samples()) };
-    let mut objective = Supervised::new(s.common.seed).dropping(s.dropout());
+    let mut objective = Supervised::new(s.common.seed).with_noise(s.noise());
     let mut metrics: Vec<Box<dyn Metric<Predictor> + '_>> = vec![];
     if s.held_out > 0 {
         let measure = |p: &Progress<'_, Predictor>| Ok(told.error(&p.model.classify(told.pixels.as_view())?));

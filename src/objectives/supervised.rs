@@ -4,12 +4,12 @@
 
 use super::{Objective, Report};
 use crate::linalg::col;
-use crate::models::neural::{Dropout, Predictor, Work};
+use crate::models::neural::{Noise, Predictor, Work};
 use crate::{Batch, Energy, Error, Mat, Params, Result, Resume, Saved};
 
 /// `∇ -log p(y | u)`, averaged over the batch, of a [`Predictor`]; the loss it reports is that average, in nats.
 ///
-/// With [`Dropout`], of a network of which some units are left out, others for every sample and update.
+/// With [`Noise`], of a network of which some units are left out, say, others for every sample and update.
 ///
 /// ```
 /// use harmonium::{Batch, Learn, Mat, objectives::{Objective, Supervised}, units::Bernoulli};
@@ -24,33 +24,30 @@ use crate::{Batch, Energy, Error, Mat, Params, Result, Resume, Saved};
 /// ```
 #[derive(Debug)]
 pub struct Supervised {
-    /// Which units are left out.
-    pub dropout: Dropout,
+    /// What is left out, or added, at random.
+    pub noise: Noise,
     work: Work,
     weights: Vec<f32>,
 }
 impl Supervised {
-    /// Without dropout; `seed` is for what it draws.
+    /// Without noise; `seed` is for what it draws.
     pub fn new(seed: u64) -> Self {
-        Self { dropout: Dropout::default(), work: Work::new(seed), weights: vec![] }
+        Self { noise: Noise::default(), work: Work::new(seed), weights: vec![] }
     }
-    /// The same with dropout.
-    pub fn dropping(self, dropout: Dropout) -> Self {
-        Self { dropout, ..self }
+    /// The same with dropout, or other noise.
+    pub fn with_noise(self, noise: Noise) -> Self {
+        Self { noise, ..self }
     }
 }
 
 impl Objective<Predictor> for Supervised {
     /// # Errors
-    /// [`Error::Shape`] if the batch has not the model's rows, [`Error::Value`] if a share of dropout is not within 0..1, or
-    /// entries are missing.
+    /// [`Error::Shape`] if the batch has not the model's rows, [`Error::Value`] if entries are missing, and those of [`Noise::check`].
     fn gradient(&mut self, model: &Predictor, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         if batch.x.nrows() != model.n_rows() {
             return Err(Error::shape("rows of inputs and outputs", model.n_rows(), batch.x.nrows()));
         }
-        if let Some(share) = [self.dropout.inputs, self.dropout.hidden].into_iter().find(|s| !(0.0..1.0).contains(s)) {
-            return Err(Error::value("a share of dropout", "at least 0 and below 1", share));
-        }
+        self.noise.check()?;
         if batch.missing.as_ref().is_some_and(|m| m.iter().any(|m| *m)) {
             return Err(Error::value("missing entries of supervised data", "none", "some"));
         }
@@ -77,11 +74,11 @@ impl Supervised {
     fn propagate(&mut self, model: &Predictor, x: crate::MatRef<'_>, grad: &mut Params) -> f64 {
         let (n, weights) = (model.n_given(), &self.weights);
         let network = model.network();
-        network.pass(&mut self.work, x.rows(0, n), self.dropout, &|j, field, delta| {
+        network.pass(&mut self.work, x.rows(0, n), self.noise, &|j, field, delta| {
             model.means(field, delta);
             delta.iter_mut().zip(&col(&x, j)[n..]).for_each(|(d, y)| *d = weights[j] * (*d - y));
         });
-        network.pass_back(&mut self.work, self.dropout, grad);
+        network.pass_back(&mut self.work, self.noise, grad);
         for slot in 2 * network.n_layers()..grad.slots().len() {
             grad.slice_mut(slot).fill(0.0);
         }
@@ -93,7 +90,7 @@ impl Supervised {
         weights.iter().enumerate().filter(|(_, w)| **w != 0.0).map(loss).sum()
     }
 }
-/// The streams of dropout.
+/// The streams of noise.
 impl Resume for Supervised {
     fn save(&self, to: &mut Saved) {
         self.work.save(to);

@@ -1,7 +1,7 @@
 //! Networks: activations and back-propagation against differences, predictors under the laws of models, dropout on average.
 
 use harmonium::eval::exact_log_partition;
-use harmonium::models::neural::{Activation, Dropout, Mlp, Predictor, Work};
+use harmonium::models::neural::{Activation, Noise, Mlp, Predictor, Work};
 use harmonium::objectives::{Contrastive, Objective, Supervised};
 use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Softmax, Spin};
 use harmonium::{Batch, Conditioned, Energy, Learn, Mat, Train, Unit, laws};
@@ -75,10 +75,10 @@ fn back_propagation_matches_differences() {
         let (x, pull) = (waves(4, 70, 0.0), waves(3, 70, 1.0));
         let (mut work, mut grad) = (Work::new(1), net.params().zeros_like());
         grad.as_mut_slice().fill(7.0);
-        net.pass(&mut work, x.as_view(), Dropout::default(), &|j, _, delta| {
+        net.pass(&mut work, x.as_view(), Noise::default(), &|j, _, delta| {
             delta.copy_from_slice(pull.column(j).as_slice());
         });
-        net.pass_back(&mut work, Dropout::default(), &mut grad);
+        net.pass_back(&mut work, Noise::default(), &mut grad);
         let mut by_inputs = Mat::zeros(4, 70);
         net.grad_inputs(&mut work, by_inputs.as_view_mut());
         let loss = |net: &Mlp, x: &Mat| {
@@ -153,8 +153,8 @@ fn probabilities_are_normalised_and_the_objective_is_their_gradient() {
         if k != 1 {
             let v = laws::objective(&net, || Supervised::new(1), x.as_view());
             v.unwrap();
-            let dropout = Dropout { inputs: 0.2, hidden: 0.5 };
-            laws::objective(&net, || Supervised::new(1).dropping(dropout), x.as_view()).unwrap();
+            let dropout = Noise { drop_inputs: 0.2, drop_hidden: 0.5, ..Noise::default() };
+            laws::objective(&net, || Supervised::new(1).with_noise(dropout), x.as_view()).unwrap();
         }
     }
 }
@@ -166,7 +166,7 @@ fn dropout_leaves_averages_as_they_are() {
     let n = 20_000;
     let x = Mat::from_element(6, n, 0.7);
     let plain = net.forward(x.columns(0, 1)).unwrap();
-    let (mut work, dropout) = (Work::new(1), Dropout { inputs: 0.2, hidden: 0.5 });
+    let (mut work, dropout) = (Work::new(1), Noise { drop_inputs: 0.2, drop_hidden: 0.5, ..Noise::default() });
     net.pass(&mut work, x.as_view(), dropout, &|_, _, delta| delta.fill(1.0));
     for (i, row) in work.activities(net.rows(2)).row_iter().enumerate() {
         let values: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
@@ -179,8 +179,8 @@ fn dropout_leaves_averages_as_they_are() {
     assert!((zeros - 0.5).abs() < 0.01);
     let [mut dropped, mut kept] = [net.params().zeros_like(), net.params().zeros_like()];
     net.pass_back(&mut work, dropout, &mut dropped);
-    net.pass(&mut work, x.as_view(), Dropout::default(), &|_, _, delta| delta.fill(1.0));
-    net.pass_back(&mut work, Dropout::default(), &mut kept);
+    net.pass(&mut work, x.as_view(), Noise::default(), &|_, _, delta| delta.fill(1.0));
+    net.pass_back(&mut work, Noise::default(), &mut kept);
     for (d, k) in dropped.as_slice().iter().zip(kept.as_slice()) {
         // A weight is dropped with a deviation below its size times 1.5 a sample.
         assert!((d - k).abs() < 5.0 * 1.5 * (k.abs() + 0.3 * n as f32) / (n as f32).sqrt() , "{d} instead of {k}");

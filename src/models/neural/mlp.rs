@@ -5,7 +5,7 @@
 //!
 //! ## References
 //! - Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
-//! - Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way to prevent neural networks from
+//! - Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Noise: a simple way to prevent neural networks from
 //!   overfitting", 2014.
 
 use super::Activation;
@@ -18,13 +18,34 @@ use crate::{Error, Mat, MatMut, MatRef, Params, Result, Resume, Saved};
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
 
-/// Which units are left out of an update, at random: their activities are 0, those of the others larger by as much.
+/// What is drawn anew for every sample of an update, so that a network cannot rely on single units: dropout, which leaves units out
+/// (their activities are 0, those of the others larger by as much), and noise in fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Dropout {
-    /// The share of inputs, within 0..1.
-    pub inputs: f32,
-    /// The share of the units of every hidden layer, within 0..1.
-    pub hidden: f32,
+pub struct Noise {
+    /// The share of inputs that are dropped, within 0..1.
+    pub drop_inputs: f32,
+    /// The share of the units of every hidden layer that are dropped, within 0..1.
+    pub drop_hidden: f32,
+    /// A layer, and the deviation of the normal noise that is added to its fields: its units, to be told apart, become all but binary
+    /// (Salakhutdinov and Hinton, "Semantic hashing", 2009).
+    pub fields: Option<(usize, f32)>,
+}
+impl Noise {
+    /// Whether shares and the deviation are numbers that make sense.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if they do not.
+    pub fn check(&self) -> Result<()> {
+        if let Some(share) = [self.drop_inputs, self.drop_hidden].into_iter().find(|s| !(0.0..1.0).contains(s)) {
+            return Err(Error::value("a share of dropout", "at least 0 and below 1", share));
+        }
+        match self.fields {
+            Some((_, deviation)) if !deviation.is_finite() || deviation < 0.0 => {
+                Err(Error::value("the deviation of noise", "a number, at least 0", deviation))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// `x_l = f_l(W_l x_{l-1} + b_l)` for layers `l` from 1 on; `x_0` are the inputs.
@@ -45,29 +66,29 @@ pub struct Mlp {
     activations: Vec<Activation>,
 }
 
-/// What a pass over samples needs to keep: activities, and what is propagated back; with the streams of dropout.
+/// What a pass over samples needs to keep: activities, and what is propagated back; with the streams of noise.
 #[derive(Clone, Debug)]
 pub struct Work {
     chains: Chains,
     ones: Vec<f32>,
 }
 impl Work {
-    /// Nothing yet; what dropout draws follows from `seed`.
+    /// Nothing yet; what noise draws follows from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { chains: Chains::new(Mat::zeros(0, 0), derive(seed, "dropout")), ones: vec![] }
+        Self { chains: Chains::new(Mat::zeros(0, 0), derive(seed, "noise of a network")), ones: vec![] }
     }
     /// The activities of a layer (its rows, [`Mlp::rows`] × samples) after [`Mlp::pass`].
     pub fn activities(&self, rows: Range<usize>) -> MatRef<'_> {
         self.chains.states.rows(rows)
     }
 }
-/// The streams of dropout alone.
+/// The streams of noise alone.
 impl Resume for Work {
     fn save(&self, to: &mut Saved) {
-        self.chains.streams().save(to.child_mut("dropout"));
+        self.chains.streams().save(to.child_mut("noise"));
     }
     fn load(&mut self, from: &Saved) -> Result<()> {
-        self.chains.streams_mut().load(from.child("dropout")?)
+        self.chains.streams_mut().load(from.child("noise")?)
     }
 }
 
@@ -178,7 +199,7 @@ impl Mlp {
         const AT_ONCE: usize = 2048;
         for from in (0..x.ncols()).step_by(AT_ONCE) {
             let n = AT_ONCE.min(x.ncols() - from);
-            self.pass(&mut work, x.columns(from, n), Dropout::default(), &|_, _, _| ());
+            self.pass(&mut work, x.columns(from, n), Noise::default(), &|_, _, _| ());
             out.columns_mut(from, n).copy_from(&work.activities(self.rows(l)));
         }
         Ok(out)
@@ -193,7 +214,7 @@ impl Mlp {
         &self,
         work: &mut Work,
         x: MatRef<'_>,
-        dropout: Dropout,
+        noise: Noise,
         at_output: &(dyn Fn(usize, &[f32], &mut [f32]) + Sync),
     ) {
         assert_eq!(x.nrows(), self.n_inputs(), "inputs of a network");
@@ -205,11 +226,11 @@ impl Mlp {
             for (to, j) in open.x.chunks_exact_mut(last.end).zip(columns.clone()) {
                 to[..x.nrows()].copy_from_slice(col(&x, j));
             }
-            drop_units(&mut open, &self.rows[0], dropout.inputs, rng);
+            drop_units(&mut open, &self.rows[0], noise.drop_inputs, rng);
             for l in 1..=self.n_layers() {
-                self.step(l, &mut open);
+                self.step(l, &mut open, noise.fields.filter(|f| f.0 == l).map(|f| (f.1, &mut *rng)));
                 if l < self.n_layers() {
-                    drop_units(&mut open, &self.rows[l], dropout.hidden, rng);
+                    drop_units(&mut open, &self.rows[l], noise.drop_hidden, rng);
                 }
             }
             let both = open.x.chunks_exact(last.end).zip(open.fields.chunks_exact_mut(last.end));
@@ -217,24 +238,32 @@ impl Mlp {
         });
     }
     /// Layer `l` from the one below.
-    fn step(&self, l: usize, open: &mut Open<'_>) {
+    fn step(&self, l: usize, open: &mut Open<'_>, noise: Option<(f32, &mut Streams<'_>)>) {
         let (rows, below) = (self.rows(l), &self.rows[l - 1]);
         let x = MatRef::from_slice(open.x, open.rows, open.columns);
         let mut fields = MatMut::from_slice(open.fields, open.rows, open.columns);
         let mut out = fields.rows_range_mut(rows.clone());
         fill_columns(self.bias(l), &mut out);
-        gemm(1.0, self.weights(l), x.rows(below.start, below.len()), 1.0, out);
+        gemm(1.0, self.weights(l), x.rows(below.start, below.len()), 1.0, out.as_view_mut());
+        if let Some((deviation, rng)) = noise {
+            for (j, mut column) in out.column_iter_mut().enumerate() {
+                column.iter_mut().for_each(|f| {
+                    let z: f32 = StandardNormal.sample(rng.column(j));
+                    *f += deviation * z;
+                });
+            }
+        }
         for (x, fields) in open.x.chunks_exact_mut(open.rows).zip(open.fields.chunks_exact(open.rows)) {
             self.activation(l).apply(&fields[rows.clone()], &mut x[rows.clone()]);
         }
     }
-    /// The pass backwards, after [`Mlp::pass`] with the same dropout: `grad` becomes the derivative of the loss by the network's
+    /// The pass backwards, after [`Mlp::pass`] with the same noise: `grad` becomes the derivative of the loss by the network's
     /// parameters, summed over samples; other parameters are left alone.
-    pub fn pass_back(&self, work: &mut Work, dropout: Dropout, grad: &mut Params) {
+    pub fn pass_back(&self, work: &mut Work, noise: Noise, grad: &mut Params) {
         let Work { chains, ones } = work;
         chains.states.par(|_, slab| {
             let mut open = slab.open();
-            (2..=self.n_layers()).rev().for_each(|l| self.step_back(l, dropout, &mut open));
+            (2..=self.n_layers()).rev().for_each(|l| self.step_back(l, noise, &mut open));
         });
         let (x, deltas) = chains.states.x_and_fields();
         ones.clear();
@@ -249,7 +278,7 @@ impl Mlp {
         }
     }
     /// From the derivative by the fields of layer `l`, that by the fields of the layer below.
-    fn step_back(&self, l: usize, dropout: Dropout, open: &mut Open<'_>) {
+    fn step_back(&self, l: usize, noise: Noise, open: &mut Open<'_>) {
         let (rows, below, n) = (self.rows(l), self.rows(l - 1), open.columns);
         let mut scratch = std::mem::take(open.scratch);
         scratch.resize(scratch.len().max((below.len() + 1) * n.max(1) + below.len()), 0.0);
@@ -257,7 +286,7 @@ impl Mlp {
         let fields = MatRef::from_slice(open.fields, open.rows, n);
         let out = MatMut::from_slice(back, below.len(), n);
         gemm_tn(1.0, self.weights(l), fields.rows(rows.start, rows.len()), 0.0, out);
-        let dropped = dropout.hidden > 0.0;
+        let dropped = noise.drop_hidden > 0.0;
         let active = &mut active[..below.len()];
         for (j, back) in back.chunks_exact_mut(below.len().max(1)).enumerate().take(n) {
             let column = j * open.rows;
@@ -274,7 +303,7 @@ impl Mlp {
         }
         *open.scratch = scratch;
     }
-    /// `out = ∂loss/∂x` (inputs × samples), after [`Mlp::pass_back`] without dropout.
+    /// `out = ∂loss/∂x` (inputs × samples), after [`Mlp::pass_back`] without noise.
     ///
     /// # Panics
     /// If `out` has another shape.

@@ -4,7 +4,7 @@
 //! uncertainty ([`crate::units::LogPrecision`]). `-log p` is the cross-entropy of classes and bits, and half the squared error of
 //! [`crate::units::Gaussian`] units. [`crate::objectives::Supervised`] learns it. Units of the output are independent given the input.
 
-use super::{Activation, Dropout, Mlp, Work};
+use super::{Activation, Noise, Mlp, Work};
 use crate::linalg::{axpy, col, dot};
 use crate::models::{Kind, grad_theta, grad_theta_expected};
 use crate::params::Role;
@@ -133,10 +133,10 @@ impl Predictor {
         // A sample of weight zero is absent, whatever it holds.
         let kept: Vec<usize> = (0..weights.len()).filter(|&j| weights[j] != 0.0).collect();
         let u = u.select_columns(&kept);
-        self.network.pass(&mut work, u.as_view(), Dropout::default(), &|j, _, delta| {
+        self.network.pass(&mut work, u.as_view(), Noise::default(), &|j, _, delta| {
             delta.iter_mut().zip(col(&y, kept[j])).for_each(|(d, y)| *d = -weights[kept[j]] * y);
         });
-        self.network.pass_back(&mut work, Dropout::default(), &mut own);
+        self.network.pass_back(&mut work, Noise::default(), &mut own);
         axpy(1.0, own.as_slice(), grad.as_mut_slice());
     }
     fn outputs<'a>(&self, x: &'a MatRef<'_>) -> MatRef<'a> {
@@ -144,7 +144,7 @@ impl Predictor {
     }
     fn fields_of(&self, x: MatRef<'_>) -> Mat {
         let mut work = Work::new(0);
-        self.network.pass(&mut work, x.rows(0, self.n_given()), Dropout::default(), &|_, _, _| ());
+        self.network.pass(&mut work, x.rows(0, self.n_given()), Noise::default(), &|_, _, _| ());
         work.activities(self.network.rows(self.network.n_layers())).clone_owned()
     }
 }
