@@ -10,6 +10,7 @@
 //! itself. The second tells 715 ± 16 for descriptions of Debian 12's packages (940 by latent Dirichlet allocation with as many topics,
 //! `benches/peers/lda.py`), with a warning that log Z of long documents cannot be trusted, so that it may well be more; the nearest of
 //! the training documents is of the same section for 49.2 % by topics, and for 46.6 % by TF-IDF. (Seed 1.)
+mod corpus;
 mod debian;
 mod retrieval;
 mod truth;
@@ -20,7 +21,7 @@ mod common;
 use clap::Parser;
 use common::{Keep, at_least_one, exit_code, print_table, say, write_json};
 use harmonium::base_rate::base_rate;
-use harmonium::data::{Documents, Fields, Samples, Tokens, Vocabulary, spread};
+use harmonium::data::{Documents, Samples, spread};
 use harmonium::eval::{ByLength, Perplexing, Perplexities, Perplexity, mean_of, perplexity};
 use harmonium::io::{save_replicated_softmax, write_atomically};
 use harmonium::models::ReplicatedSoftmax;
@@ -31,7 +32,8 @@ use harmonium::rng::derive;
 use harmonium::train::{Checkpoints, Ended, Fit, History, Metric, Named, Progress, ProgressBar, Run, UpdateRatio};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Panel, Series, curves, save_png};
-use harmonium::{Chains, Error, Mat, Result, Train};
+use harmonium::{Chains, Mat, Result, Train};
+use corpus::Corpus;
 use retrieval::{NEAREST, Retrieval, retrieve};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,30 +45,14 @@ use std::time::Instant;
 struct Settings {
     #[command(flatten)]
     keep: Keep,
-    /// Folder whose subfolders are classes, of text files
-    #[arg(long, value_name = "DIR", group = "source")]
-    docs: Option<PathBuf>,
-    /// File of JSON lines, each an object
-    #[arg(long, value_name = "FILE", group = "source")]
-    jsonl: Option<PathBuf>,
-    /// The field of an object with the text
-    #[arg(long, value_name = "FIELD", default_value = "text")]
-    text: String,
-    /// The field of an object with the class
-    #[arg(long, value_name = "FIELD")]
-    label: Option<String>,
-    /// Descriptions of Debian packages, in a folder of plain lists; sections are classes
-    #[arg(long, value_name = "DIR", group = "source", num_args = 0..=1, default_missing_value = "/var/lib/apt/lists")]
-    debian: Option<PathBuf>,
+    #[command(flatten)]
+    corpus: Corpus,
     /// Folder for what is written [default: target/documents]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write the counts of both parts as JSON lines, for other programs
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
-    /// Words in the vocabulary: those in most documents
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one())]
-    words: usize,
     /// Hidden units: topics [default: 50; as many as the known model has, 12]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     hidden: Option<usize>,
@@ -88,12 +74,6 @@ struct Settings {
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0)]
     l2: f32,
-    /// The share of the documents that is the test set
-    #[arg(long, value_name = "F", default_value_t = 0.2)]
-    test: f64,
-    /// Keep so many training documents out of training and evaluate on them; the test set is not read
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    held_out: usize,
     /// Temperatures of the annealing, for the first length and every e-fold of the length
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one())]
     temperatures: usize,
@@ -112,57 +92,17 @@ struct Settings {
 }
 
 impl Settings {
-    fn is_known(&self) -> bool {
-        self.docs.is_none() && self.jsonl.is_none() && self.debian.is_none()
-    }
     fn hidden(&self) -> usize {
-        self.hidden.unwrap_or(if self.is_known() { 12 } else { 50 })
+        self.hidden.unwrap_or(if self.corpus.is_known() { 12 } else { 50 })
     }
     fn epochs(&self) -> u64 {
         self.epochs.unwrap_or(if self.quick { 2 } else { 30 })
     }
-    /// The documents with all their words; and the model that they were drawn from, if it is known.
-    fn read(&self) -> Result<(Documents, Option<ReplicatedSoftmax>)> {
-        let tokens = Tokens { latin_1: true, ..Tokens::english() };
-        if let Some(dir) = &self.docs {
-            return Ok((Documents::read_classes(dir, &tokens)?, None));
-        }
-        if let Some(path) = &self.jsonl {
-            let fields = Fields { text: self.text.clone(), label: self.label.clone() };
-            return Ok((Documents::read_json_lines(path, &fields, &tokens)?, None));
-        }
-        if let Some(dir) = &self.debian {
-            return Ok((debian::read(dir, &tokens)?, None));
-        }
-        let (truth, all) = truth::draw(if self.quick { 2000 } else { 20_000 }, self.seed)?;
-        Ok((all, Some(truth)))
-    }
-    /// The training part and that which is evaluated, with one vocabulary.
-    fn split(&self, all: &Documents, known: bool) -> Result<(Documents, Documents)> {
-        if !(0.0..1.0).contains(&self.test) {
-            return Err(Error::value("--test", "at least 0 and below 1", self.test));
-        }
-        let n = (self.test * all.counts.len() as f64).round() as usize;
-        let (mut train, mut evaluated) = all.split(n, self.seed)?;
-        if self.held_out > 0 {
-            (train, evaluated) = train.split(self.held_out, self.seed)?;
-        }
-        if known {
-            return Ok((train, evaluated));
-        }
-        let train = train.choose(&Vocabulary { words: self.words, ..Vocabulary::default() })?;
-        let evaluated = evaluated.with_vocabulary(&train.vocabulary)?;
-        Ok((train, evaluated))
-    }
-    fn source(&self) -> String {
-        let path = self.docs.as_ref().or(self.jsonl.as_ref()).or(self.debian.as_ref());
-        path.map_or("a known model".into(), |path| path.display().to_string())
-    }
     /// The settings, for the model file and the summary.
     fn notes(&self) -> BTreeMap<String, String> {
         let notes = [
-            ("source", self.source()),
-            ("words", self.words.to_string()),
+            ("source", self.corpus.source()),
+            ("words", self.corpus.words.to_string()),
             ("hidden", self.hidden().to_string()),
             ("epochs", self.epochs().to_string()),
             ("batch", self.batch.to_string()),
@@ -170,8 +110,8 @@ impl Settings {
             ("k", self.k.to_string()),
             ("chains", self.chains.to_string()),
             ("l2", self.l2.to_string()),
-            ("test", self.test.to_string()),
-            ("held_out", self.held_out.to_string()),
+            ("test", self.corpus.test.to_string()),
+            ("held_out", self.corpus.held_out.to_string()),
             ("quick", self.quick.to_string()),
             ("seed", self.seed.to_string()),
         ];
@@ -191,8 +131,8 @@ fn main() -> ExitCode {
 fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let began = Instant::now();
     let out = s.keep.folder(&s.out, "documents")?;
-    let (all, truth) = s.read()?;
-    let (train, evaluated) = s.split(&all, truth.is_some())?;
+    let (all, truth) = s.corpus.read(s.quick, s.seed)?;
+    let (train, evaluated) = s.corpus.split(&all, s.seed)?;
     say(format_args!(
         "{} training documents, {} to evaluate, {} words, {} hidden units",
         train.counts.len(),
@@ -240,7 +180,7 @@ fn fit(
     let per_epoch = train.n_samples().div_ceil(s.batch) as u64;
     let steps = s.epochs() * per_epoch;
     // The test set is not looked at before the end.
-    let watched = if s.held_out > 0 { evaluated } else { train };
+    let watched = if s.corpus.held_out > 0 { evaluated } else { train };
     let watching = Perplexing { annealing: ByLength { steps: 100, runs: 50, seed: s.seed }, subset: Some(500) };
     let measure =
         |p: &Progress<'_, ReplicatedSoftmax>| Ok(perplexity(p.model, watched, base, &watching)?.by_document.value);

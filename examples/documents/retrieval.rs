@@ -16,13 +16,18 @@ pub(crate) struct Retrieval {
 /// Nearest by the cosine of vectors, columns of `all` and of `queries`; classes of both.
 pub(crate) fn retrieve((all, classes): (&Mat, &[u8]), (queries, own): (&Mat, &[u8])) -> Retrieval {
     let (all, queries) = (scaled(all), scaled(queries));
+    rank(&|first, n| all.tr_mul(&queries.columns(first, n)), classes, own)
+}
+
+/// The same by any likeness: `like(first, n)` is that of all documents (rows) and of `n` queries from `first` on.
+pub(crate) fn rank(like: &dyn Fn(usize, usize) -> Mat, classes: &[u8], own: &[u8]) -> Retrieval {
     let looks: Vec<usize> = NEAREST.iter().copied().filter(|&k| k <= classes.len()).collect();
     let (mut precision, mut recall) = (vec![0.0; looks.len()], vec![0.0; looks.len()]);
     for first in (0..own.len()).step_by(CHUNK) {
         let n = CHUNK.min(own.len() - first);
-        let cosines = all.tr_mul(&queries.columns(first, n));
+        let likeness = like(first, n);
         for j in 0..n {
-            let (column, class) = (cosines.column(j), own[first + j]);
+            let (column, class) = (likeness.column(j), own[first + j]);
             let mut nearest: Vec<usize> = (0..classes.len()).collect();
             nearest.sort_by(|&a, &b| column[b].total_cmp(&column[a]));
             let relevant = classes.iter().filter(|c| **c == class).count().max(1);
