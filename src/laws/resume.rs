@@ -3,8 +3,8 @@
 use super::threads::pool;
 use super::verdict::{Step, Tally, Verdict};
 use crate::data::Samples;
-use crate::train::{Checkpoints, Fit, Pause, Resumed, Run};
-use crate::{Error, Result, Resume, Saved, Train};
+use crate::train::{Checkpoints, Fit, Learner, Pause, Resumed, Run};
+use crate::{Error, Result, Resume, Saved};
 
 /// What depends on the clock, by the name of its entry ([`crate::train::History`]).
 const CLOCK: &str = "seconds";
@@ -38,7 +38,7 @@ const CLOCK: &str = "seconds";
 /// ```
 pub fn resume<M, B>(fit: &Fit, data: &dyn Samples, cut: u64, begin: B) -> Verdict
 where
-    M: Train + ?Sized,
+    M: Learner + ?Sized,
     B: Fn(HandOver<'_, M>) -> Result<()> + Sync,
 {
     let mut tally = Tally::new("resuming");
@@ -69,7 +69,7 @@ pub type HandOver<'a, M> = &'a mut dyn FnMut(&mut Run<'_, M>) -> Result<()>;
 type Begin<'a, M> = &'a (dyn Fn(HandOver<'_, M>) -> Result<()> + Sync);
 
 /// As one process: from what the folder holds to `stop`, or the end; where it went on, and the state it leaves.
-fn leg<M: Train + ?Sized>(
+fn leg<M: Learner + ?Sized>(
     fit: &Fit,
     data: &dyn Samples,
     begin: Begin<'_, M>,

@@ -2,8 +2,12 @@
 
 use crate::mutate::{Rng, damage, float, one, rarely, size};
 use crate::{Reached, Target};
-use harmonium::io::{Checkpoint, TensorFile, parse_rbm, parse_replicated_softmax, save_rbm, save_replicated_softmax};
-use harmonium::models::{Rbm, ReplicatedSoftmax};
+use harmonium::io::{
+    Checkpoint, TensorFile, parse_dbm, parse_dbn, parse_predictor, parse_rbm, parse_replicated_softmax, save_dbm, save_dbn,
+    save_predictor, save_rbm, save_replicated_softmax,
+};
+use harmonium::models::neural::{Activation, Predictor};
+use harmonium::models::{Dbm, Dbn, Rbm, ReplicatedSoftmax};
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Adam, Schedule, Sgd};
 use harmonium::train::{EarlyStopping, Fit, History, Monitor, PseudoLogLikelihood, Run};
@@ -12,17 +16,25 @@ use harmonium::{Chains, Mat, Resume, Saved};
 use rand::RngExt;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-pub(crate) fn targets() -> [Target; 5] {
+pub(crate) fn targets() -> [Target; 6] {
     // JSON becomes maps of strings, which take some ten times its size.
     let memory = |bytes| 40 * bytes + 8192;
     let model = |bytes: &[u8]| reached(parse_rbm(bytes, Path::new("f")).map(drop));
     let topics = |bytes: &[u8]| reached(parse_replicated_softmax(bytes, Path::new("f")).map(drop));
+    let deep = |bytes: &[u8]| {
+        // A file is of one kind, and is offered to all three.
+        let path = Path::new("f");
+        let all = [parse_dbm(bytes, path).map(drop), parse_dbn(bytes, path).map(drop), parse_predictor(bytes, path).map(drop)];
+        let best = all.into_iter().map(reached).max_by_key(|r| (*r == Reached::Content) as u8 + 2 * (*r == Reached::Whole) as u8);
+        best.unwrap_or(Reached::Header)
+    };
     let checkpoint = |bytes: &[u8]| reached(Checkpoint::parse(bytes, Path::new("f")).map(drop));
     [
         Target { name: "model", share: 0.2, memory, make: |rng| mutated(rng, &MODEL), read: model },
         Target { name: "model of documents", share: 0.1, memory, make: |rng| mutated(rng, &TOPICS), read: topics },
+        Target { name: "deep model", share: 0.1, memory: |bytes| 120 * bytes + 24_576, make: |rng| mutated(rng, of_deep(rng.random_range(0..3))), read: deep },
         Target { name: "tensors", share: 0.06, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
         Target { name: "checkpoint", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
         Target { name: "checkpoint, sealed", share: 0.05, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
@@ -57,6 +69,31 @@ static TOPICS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::remove_file(path).unwrap();
     bytes
 });
+static DEEP: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+    let path = std::env::temp_dir().join(format!("harmonium-fuzz-deep-{}", std::process::id()));
+    let layer = |n: usize| (n, Arc::new(Bernoulli) as _);
+    let machine = |d: usize, h: usize| Rbm::new((d, Bernoulli), (h, Bernoulli));
+    let save: [&dyn Fn(); 3] = [
+        &|| save_dbm(&Dbm::new(&[layer(3), layer(2), layer(2)]), &Default::default(), &path).unwrap(),
+        &|| {
+            let dbn = Dbn::from_stack(vec![machine(3, 2), Rbm::with_label(layer(2), 2, layer(2))]).unwrap();
+            save_dbn(&dbn, &Default::default(), &path).unwrap();
+        },
+        &|| {
+            let net = Predictor::new(3, &[(2, Activation::Relu)], &[layer(2)]);
+            save_predictor(&net, &Default::default(), &path).unwrap();
+        },
+    ];
+    save.map(|save| {
+        save();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bytes
+    })
+});
+fn of_deep(k: usize) -> &'static [u8] {
+    &DEEP[k]
+}
 static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| of_run(0).to_bytes().unwrap());
 /// Checkpoints of runs of different kinds.
 static STATES: LazyLock<Vec<Checkpoint>> = LazyLock::new(|| (0..KINDS).map(of_run).collect());

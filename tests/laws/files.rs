@@ -2,10 +2,15 @@
 
 use crate::cases::{self, name};
 use crate::kinds::Interval;
-use harmonium::io::{Tensor, TensorFile, Values, load_rbm, load_replicated_softmax, save_rbm, save_replicated_softmax};
-use harmonium::models::{Rbm, ReplicatedSoftmax};
+use harmonium::infer::features;
+use harmonium::io::{
+    Tensor, TensorFile, Values, load_dbm, load_dbn, load_predictor, load_rbm, load_replicated_softmax, save_dbm, save_dbn,
+    save_predictor, save_rbm, save_replicated_softmax,
+};
+use harmonium::models::neural::{Activation, Predictor};
+use harmonium::models::{Dbm, Dbn, Rbm, ReplicatedSoftmax};
 use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
-use harmonium::{Error, Learn, States, Train, Unit};
+use harmonium::{Energy, Error, Learn, States, Train, Unit};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -227,4 +232,77 @@ fn what_is_wrong_with_the_file_of_a_replicated_softmax_is_named() {
     let ((model, words), (_folder, path)) = (topics(Arc::new(Bernoulli)), place());
     save_replicated_softmax(&model, &words, &BTreeMap::new(), &path).unwrap();
     assert!(load_rbm(&path).unwrap_err().to_string().contains("`replicated_softmax`"));
+}
+
+/// A machine of three layers, a net with a label, a network: all layers that a file must tell.
+fn deep() -> (Dbm, Dbn, Predictor) {
+    let layer = |n: usize| (n, Arc::new(Bernoulli) as Arc<dyn Unit>);
+    let mut dbm = Dbm::with_layers(&[&[layer(3), (2, Arc::new(LogPrecision))], &[layer(4)], &[(3, Arc::new(Spin))]]);
+    let label = Rbm::with_label(layer(4), 3, layer(2));
+    let mut dbn = Dbn::from_stack(vec![Rbm::new((5, Gaussian), (4, Bernoulli)), label]).unwrap();
+    let outputs = [layer(2), (3, Arc::new(Softmax { q: 3 }) as _), (1, Arc::new(LogPrecision) as _)];
+    let mut net = Predictor::new(4, &[(6, Activation::Silu), (5, Activation::Relu)], &outputs);
+    let fill = |p: &mut harmonium::Params| {
+        p.as_mut_slice().iter_mut().enumerate().for_each(|(k, v)| *v = (k as f32 * 0.7).sin());
+    };
+    dbm.update(&mut |p| fill(p));
+    dbn.update(&mut |p| fill(p));
+    net.update(&mut |p| fill(p));
+    (dbm, dbn, net)
+}
+#[test]
+fn deep_models_come_back_to_the_bit() {
+    let ((_folder, path), (dbm, dbn, net)) = (place(), deep());
+    let notes = BTreeMap::from([("epochs".to_string(), "20".to_string())]);
+    let v = harmonium::Mat::from_fn(5, 7, |i, j| ((i + j) % 2) as f32);
+    save_dbm(&dbm, &notes, &path).unwrap();
+    let (back, metadata) = load_dbm(&path).unwrap();
+    assert_eq!((back.params(), metadata["epochs"].as_str()), (dbm.params(), "20"));
+    let kinds = |m: &Dbm| m.blocks().iter().map(|b| (b.rows.clone(), label(&*b.unit))).collect::<Vec<_>>();
+    assert_eq!(kinds(&back), kinds(&dbm));
+    assert_eq!(features(&back, v.as_view()).unwrap(), features(&dbm, v.as_view()).unwrap());
+    save_dbn(&dbn, &notes, &path).unwrap();
+    let (back, _) = load_dbn(&path).unwrap();
+    assert_eq!((back.params(), back.n_label()), (dbn.params(), 3));
+    assert_eq!(back.classify(v.as_view()).unwrap(), dbn.classify(v.as_view()).unwrap());
+    save_predictor(&net, &notes, &path).unwrap();
+    let (back, _) = load_predictor(&path).unwrap();
+    assert_eq!(back.params(), net.params());
+    assert_eq!(back.predict(v.rows(0, 4)).unwrap(), net.predict(v.rows(0, 4)).unwrap());
+}
+#[test]
+fn what_is_wrong_with_a_deep_file_is_said() {
+    let ((_folder, path), (dbm, dbn, net)) = (place(), deep());
+    let save: [&dyn Fn(); 3] = [
+        &|| save_dbm(&dbm, &BTreeMap::new(), &path).unwrap(),
+        &|| save_dbn(&dbn, &BTreeMap::new(), &path).unwrap(),
+        &|| save_predictor(&net, &BTreeMap::new(), &path).unwrap(),
+    ];
+    let load = || [load_dbm(&path).err(), load_dbn(&path).err(), load_predictor(&path).err()];
+    for (k, save) in save.iter().enumerate() {
+        save();
+        for (other, error) in load().into_iter().enumerate() {
+            assert_eq!(error.is_some(), other != k, "only its own kind reads it");
+            assert!(other == k || error.unwrap().to_string().contains("of a model of kind"));
+        }
+        let complaint = |spoil: &dyn Fn(&mut TensorFile)| {
+            save();
+            let mut file = TensorFile::read(&path).unwrap();
+            spoil(&mut file);
+            file.write(&path).unwrap();
+            load().into_iter().nth(k).flatten().expect("a complaint").to_string()
+        };
+        let layers = |text: &'static str| {
+            move |f: &mut TensorFile| {
+                f.metadata.insert("layers".into(), text.into());
+            }
+        };
+        assert!(complaint(&|f| drop(f.metadata.remove("layers"))).contains("`layers` is missing"));
+        assert!(complaint(&layers("5 bernoulli")).contains("layer"));
+        assert!(complaint(&layers("9 inputs; 99999999999 sigmoid; 3 bernoulli")).len() > 10);
+        assert!(complaint(&layers("18446744073709551615 bernoulli; 18446744073709551615 bernoulli; 2 bernoulli")).len() > 10);
+        assert!(complaint(&layers("bernoulli; 4 bernoulli; 3 spin")).len() > 10);
+        let first = |f: &TensorFile| f.tensors.keys().next().unwrap().clone();
+        assert!(complaint(&|f| drop(f.tensors.remove(&first(f)))).len() > 10);
+    }
 }

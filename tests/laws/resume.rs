@@ -5,14 +5,19 @@ use harmonium::data::bars_and_stripes;
 use harmonium::doctor::{CheckUp, Doctor};
 use harmonium::eval::{Ais, Bracketing, End};
 use harmonium::laws::{self, HandOver, Verdict};
-use harmonium::models::Rbm;
-use harmonium::objectives::{Centring, Contrastive, Coordinates, Objective, Report, Sparsity, Standardising};
+use harmonium::models::neural::{Activation, Noise, Predictor};
+use harmonium::models::{Dbm, Dbn, Rbm};
+use harmonium::objectives::{
+    Centring, Contrastive, Coordinates, Objective, Report, Sparsity, Standardising, Supervised, UpDown,
+};
 use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
 use harmonium::samplers::Tempering;
 use harmonium::train::{
-    EarlyStopping, Fit, History, LogLikelihoodEnd, Named, Progress, PseudoLogLikelihood, Run, Silent,
+    EarlyStopping, Fit, History, LogLikelihoodEnd, Named, Progress, PseudoLogLikelihood, Run, Silent, UpdateRatio,
 };
+use harmonium::units::Bernoulli;
 use harmonium::{Batch, Chains, Energy, Learn, Mask, Mat, Params, Result, Resume, Saved};
+use std::sync::Arc;
 
 type Method = fn(&Rbm) -> Box<dyn Objective<Rbm>>;
 /// Training methods: a new one is one line here.
@@ -127,6 +132,35 @@ fn a_run_that_was_cut_has_the_same_bits() {
                 kept(laws::resume(&settings(), &patterns(), cut, begin), &format!("{what}, {how}, cut at {cut}"));
             }
         }
+    }
+}
+/// Deep models, and what is no single energy, with the objectives that are theirs.
+#[test]
+fn deep_runs_that_were_cut_have_the_same_bits() {
+    let layer = |n: usize| (n, Arc::new(Bernoulli) as _);
+    for (k, (what, optimizer)) in OPTIMIZERS.into_iter().enumerate() {
+        let dbm = |hand_over: HandOver<'_, Dbm>| {
+            let mut dbm = Dbm::new(&[layer(9), layer(5), layer(4)]);
+            dbm.initialise(&[0.5; 9], 0.0, 1)?;
+            let mut pcd = Contrastive::pcd(2, Chains::zeros(&dbm, 21, 5));
+            hand_over(&mut Run::new(&mut dbm, &mut pcd, &mut *optimizer(), &mut Silent))
+        };
+        kept(laws::resume(&settings(), &patterns(), 7, dbm), what);
+        let dbn = |hand_over: HandOver<'_, Dbn>| {
+            let mut dbn = Dbn::from_stack(vec![cases::bernoulli(9, 5, 1), cases::bernoulli(5, 4, 2)])?;
+            let mut up_down = UpDown::new(2, 5).with_k(Schedule::Linear { from: 1.0, to: 3.0, steps: 20 });
+            let mut history = History::new(3, vec![Box::new(UpdateRatio)]);
+            hand_over(&mut Run::new(&mut dbn, &mut up_down, &mut *optimizer(), &mut history))
+        };
+        kept(laws::resume(&settings(), &patterns(), 7 + k as u64, dbn), what);
+        let net = |hand_over: HandOver<'_, Predictor>| {
+            let mut net = Predictor::new(6, &[(7, Activation::Sigmoid), (5, Activation::Relu)], &[layer(3)]);
+            net.network_mut().initialise(1);
+            let noise = Noise { drop_inputs: 0.2, drop_hidden: 0.5, fields: Some((1, 0.5)) };
+            let mut objective = Supervised::new(5).with_noise(noise);
+            hand_over(&mut Run::new(&mut net, &mut objective, &mut *optimizer(), &mut Silent))
+        };
+        kept(laws::resume(&settings(), &patterns(), 7, net), what);
     }
 }
 /// One that patience has ended stays ended.
