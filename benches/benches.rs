@@ -8,16 +8,18 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use harmonium::eval::{Ais, Raise, ais, raise};
 use harmonium::linalg::{self, Level, Outer, Working};
-use harmonium::models::Rbm;
-use harmonium::objectives::{Contrastive, Objective};
+use harmonium::models::neural::{Activation, Predictor};
+use harmonium::models::{Dbm, MeanField, Rbm};
+use harmonium::objectives::{Contrastive, Objective, Supervised};
 use harmonium::optim::{At, Optimizer, Sgd};
 use harmonium::rng::ChainRng;
 use harmonium::samplers::{BlockGibbs, Tempering};
-use harmonium::units::Bernoulli;
-use harmonium::{Annealed, Batch, Chains, Learn, Mat, Train};
+use harmonium::units::{Bernoulli, Softmax};
+use harmonium::{Annealed, Batch, Chains, Energy, Learn, Mat, States, Train};
 use rand::RngExt;
 use rayon::ThreadPoolBuilder;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 const VISIBLE: usize = 784;
@@ -151,6 +153,44 @@ fn updates(c: &mut Criterion) {
     group.finish();
 }
 
+/// A deep machine's inference and update, and an update of a network.
+fn deep(c: &mut Criterion) {
+    let mut group = c.benchmark_group("deep");
+    let layer = |n: usize| (n, Arc::new(Bernoulli) as _);
+    let mut dbm = Dbm::new(&[layer(VISIBLE), layer(HIDDEN), layer(2 * HIDDEN)]);
+    dbm.initialise(&[0.13; VISIBLE], 0.0, 1).expect("means within range");
+    let x = bits(VISIBLE, COLUMNS, 0.13);
+    let batch = Batch { x: x.as_view(), weights: &[1.0; COLUMNS], missing: None, step: 0 };
+    for passes in [1, 10] {
+        dbm.inference = MeanField { tolerance: 0.0, passes };
+        let mut states = States::default();
+        group.bench_function(BenchmarkId::new("mean field", format!("784x500x1000x{COLUMNS}, {passes} passes")), |b| {
+            b.iter(|| {
+                states.clamp(dbm.n_rows(), x.as_view());
+                dbm.infer(&mut states);
+            });
+        });
+    }
+    dbm.inference = MeanField::default();
+    let mut pcd = Contrastive::pcd(1, Chains::zeros(&dbm, COLUMNS, 1));
+    let mut grad = dbm.params().zeros_like();
+    group.bench_function("PCD-1 gradient, 784x500x1000x100", |b| {
+        b.iter(|| pcd.gradient(&dbm, &batch, &mut grad).expect("a gradient"));
+    });
+    let hidden = [500, 500, 2000].map(|n| (n, Activation::Sigmoid));
+    let mut net = Predictor::new(VISIBLE, &hidden, &[(10, Arc::new(Softmax { q: 10 }))]);
+    net.network_mut().initialise(1);
+    let both = Mat::from_fn(VISIBLE + 10, COLUMNS, |i, j| {
+        if i < VISIBLE { x[(i, j)] } else { f32::from(u8::from(i % 10 == j % 10)) }
+    });
+    let batch = Batch { x: both.as_view(), ..batch };
+    let (mut objective, mut grad) = (Supervised::new(1), net.params().zeros_like());
+    group.bench_function("back-propagation, 784-500-500-2000-10x100", |b| {
+        b.iter(|| objective.gradient(&net, &batch, &mut grad).expect("a gradient"));
+    });
+    group.finish();
+}
+
 fn annealing(c: &mut Criterion) {
     let mut group = c.benchmark_group("ais");
     let (rbm, temperatures) = (rbm(), 50);
@@ -171,5 +211,5 @@ fn short() -> Criterion {
     let criterion = Criterion::default().sample_size(20).without_plots();
     criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(2000))
 }
-criterion_group! { name = benches; config = short(); targets = products, units, sampling, tempering, updates, annealing }
+criterion_group! { name = benches; config = short(); targets = products, units, sampling, tempering, updates, deep, annealing }
 criterion_main!(benches);

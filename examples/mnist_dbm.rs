@@ -79,9 +79,12 @@ struct Settings {
     /// Momentum of discriminative learning
     #[arg(long, value_name = "F", default_value_t = 0.9)]
     momentum: f32,
-    /// Shares of inputs and of hidden units that discriminative learning leaves out of an update
-    #[arg(long, value_name = "F,F", value_delimiter = ',', num_args = 2, default_values_t = [0.2, 0.5])]
-    dropout: Vec<f32>,
+    /// The share of inputs that discriminative learning leaves out of an update
+    #[arg(long, value_name = "F", default_value_t = 0.2)]
+    drop_inputs: f32,
+    /// The share of hidden units that discriminative learning leaves out of an update
+    #[arg(long, value_name = "F", default_value_t = 0.5)]
+    drop_hidden: f32,
     /// What pixels are in discriminative learning; those that are classified are grey levels
     #[arg(long, value_enum, default_value_t = Inputs::Grey)]
     inputs: Inputs,
@@ -223,13 +226,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
 }
 
 /// Every layer by contrastive divergence; whether it came to its end.
-fn pretrain(
-    s: &Settings,
-    stages: &Stages<'_>,
-    dbm: &mut Dbm,
-    train: &dyn Samples,
-    smoothing: f32,
-) -> Result<bool> {
+fn pretrain(s: &Settings, stages: &Stages<'_>, dbm: &mut Dbm, train: &dyn Samples, smoothing: f32) -> Result<bool> {
     let mut machines: Vec<Rbm> = vec![];
     for l in 1..dbm.n_layers() {
         let seed = derive(s.common.seed, &format!("layer {l}"));
@@ -348,14 +345,15 @@ fn classify(
     }
     let mut net = dbm.to_classifier(CLASSES)?;
     let mut objective = Supervised::new(s.common.seed);
-    objective.noise = Noise { drop_inputs: s.dropout[0], drop_hidden: s.dropout[1], ..Noise::default() };
+    objective.noise = Noise { drop_inputs: s.drop_inputs, drop_hidden: s.drop_hidden, ..Noise::default() };
     let fit = s.fit(s.fine_tuning(), s.fine_tuning_rate, n);
     let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
     let own = [
         ("fine_tuning", s.fine_tuning().to_string()),
         ("fine_tuning_rate", s.fine_tuning_rate.to_string()),
         ("momentum", s.momentum.to_string()),
-        ("dropout", format!("{:?}", s.dropout)),
+        ("drop_inputs", s.drop_inputs.to_string()),
+        ("drop_hidden", s.drop_hidden.to_string()),
         ("inputs", s.inputs.name().to_string()),
     ];
     let notes = s.notes().into_iter().chain(own.map(|(k, v)| (k.to_string(), v))).collect();

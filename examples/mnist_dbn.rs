@@ -21,7 +21,7 @@ use harmonium::units::{Bernoulli, Softmax};
 use harmonium::viz::{Grid, Shade, save_png};
 use harmonium::{Error, Mat, Result};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,9 +65,12 @@ struct Settings {
     /// Weight decay of layers
     #[arg(long, value_name = "F", default_value_t = 0.0002)]
     l2: f32,
-    /// Shares of inputs and of hidden units that back-propagation leaves out of an update
-    #[arg(long, value_name = "F,F", value_delimiter = ',', num_args = 2, default_values_t = [0.0, 0.0])]
-    dropout: Vec<f32>,
+    /// The share of inputs that back-propagation leaves out of an update
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    drop_inputs: f32,
+    /// The share of hidden units that back-propagation leaves out of an update
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    drop_hidden: f32,
     /// The largest norm of the weights into a unit in back-propagation
     #[arg(long, value_name = "F")]
     max_norm: Option<f32>,
@@ -116,7 +119,7 @@ impl Settings {
         self.unsupervised || self.labelled.is_some()
     }
     fn noise(&self) -> Noise {
-        Noise { drop_inputs: self.dropout[0], drop_hidden: self.dropout[1], ..Noise::default() }
+        Noise { drop_inputs: self.drop_inputs, drop_hidden: self.drop_hidden, ..Noise::default() }
     }
     /// The settings that layers depend on; with those of up-down learning; with those of back-propagation as well. Each stage has its own,
     /// so that one may be done with other settings on what was learned before (`--resume`).
@@ -137,7 +140,8 @@ impl Settings {
         let fine_tuning = vec![
             ("fine_tuning", self.fine_tuning().to_string()),
             ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
-            ("dropout", format!("{:?}", self.dropout)),
+            ("drop_inputs", self.drop_inputs.to_string()),
+            ("drop_hidden", self.drop_hidden.to_string()),
             ("max_norm", format!("{:?}", self.max_norm)),
             ("random", self.random.to_string()),
             ("labelled", format!("{:?}", self.labelled)),
@@ -198,29 +202,24 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let (pixels, labels) = (slice(inputs, 0..n)?, slice(&labels, 0..n)?);
     let told = Told::of(s, &folder, n)?;
     let stages = |k: usize| Stages { keep: &s.keep, out: &out, program: "mnist_dbn", notes: s.notes(k) };
-    let mut rows: Vec<(String, String)> = vec![];
-    let mut summary = serde_json::json!({ "format": SUMMARY_FORMAT });
-    let mut tell = |what: &str, percent: f64| {
-        say(format_args!("{what}: {percent:.2} % of the {} images wrong", told.set));
-        let deviation = (percent * (100.0 - percent) / told.labels.len() as f64).sqrt();
-        rows.push((format!("{} error, {what}", told.set), format!("{percent:.2} ± {deviation:.2} %")));
-        summary[format!("{}_error_{}", told.set.replace('-', "_"), what.replace([' ', '-'], "_"))] = percent.into();
-    };
+    let mut results = Results::new(&told);
     let net = if s.random {
         let hidden: Vec<_> = s.hidden().into_iter().map(|n| (n, Activation::Sigmoid)).collect();
         let mut net = Predictor::new(pixels.n_rows(), &hidden, &[(CLASSES, Arc::new(Softmax { q: CLASSES }))]);
         net.network_mut().initialise(s.common.seed);
         Some(net)
     } else {
-        let Some(mut dbn) = greedy(s, &stages(1), (&pixels, &labels))? else { return Ok(exit_code(Ended::Interrupted)) };
+        let Some(mut dbn) = greedy(s, &stages(1), (&pixels, &labels))? else {
+            return Ok(exit_code(Ended::Interrupted));
+        };
         if !s.unsupervised() {
-            tell("layer by layer", told.error(&dbn.classify(told.pixels.as_view())?));
+            results.add("layer by layer", told.error(&dbn.classify(told.pixels.as_view())?));
         }
         if s.up_down() > 0 {
             if !up_down(s, &stages(2), &mut dbn, (&pixels, &labels), &told)?.is_final() {
                 return Ok(exit_code(Ended::Interrupted));
             }
-            tell("up-down", told.error(&dbn.classify(told.pixels.as_view())?));
+            results.add("up-down", told.error(&dbn.classify(told.pixels.as_view())?));
             let draws = Draws { sweeps: 20, chains: 2, averaged: 50, seed: s.common.seed };
             let some = told.pixels.columns(0, told.pixels.ncols().min(1000));
             let found: Vec<usize> = label_by_gibbs(&dbn, some, &draws)?.column_iter().map(|p| p.imax()).collect();
@@ -235,18 +234,44 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         if !fine_tune(s, &stages(3), &mut net, (&pixels, &labels), &told)?.is_final() {
             return Ok(exit_code(Ended::Interrupted));
         }
-        tell("back-propagation", told.error(&net.classify(told.pixels.as_view())?));
+        results.add("back-propagation", told.error(&net.classify(told.pixels.as_view())?));
         save_predictor(&net, &s.notes(3), &out.join("network.safetensors"))?;
     }
-    summary["seconds"] = began.elapsed().as_secs_f64().into();
-    summary["threads"] = rayon::current_num_threads().into();
-    summary["settings"] = serde_json::to_value(s.notes(3)).unwrap_or_default();
-    write_json(&out.join("summary.json"), &summary)?;
-    rows.push(("time of it all".into(), format!("{:.1} min", began.elapsed().as_secs_f64() / 60.0)));
-    say("");
-    print_table(&rows.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>());
-    say(format_args!("\nwritten to {}", out.display()));
+    results.write(s, &out, began)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is told at the end: a table and a summary.
+struct Results {
+    set: &'static str,
+    n: f64,
+    rows: Vec<(String, String)>,
+    summary: serde_json::Value,
+}
+impl Results {
+    fn new(told: &Told) -> Self {
+        let summary = serde_json::json!({ "format": SUMMARY_FORMAT });
+        Self { set: told.set, n: told.labels.len() as f64, rows: vec![], summary }
+    }
+    /// Of so many percent of the images, the class was wrong.
+    fn add(&mut self, what: &str, percent: f64) {
+        say(format_args!("{what}: {percent:.2} % of the {} images wrong", self.set));
+        let deviation = (percent * (100.0 - percent) / self.n).sqrt();
+        self.rows.push((format!("{} error, {what}", self.set), format!("{percent:.2} ± {deviation:.2} %")));
+        let name = |text: &str| text.replace([' ', '-'], "_");
+        self.summary[format!("{}_error_{}", name(self.set), name(what))] = percent.into();
+    }
+    fn write(mut self, s: &Settings, out: &Path, began: Instant) -> Result<()> {
+        self.summary["seconds"] = began.elapsed().as_secs_f64().into();
+        self.summary["threads"] = rayon::current_num_threads().into();
+        self.summary["settings"] = serde_json::to_value(s.notes(3)).unwrap_or_default();
+        write_json(&out.join("summary.json"), &self.summary)?;
+        self.rows.push(("time of it all".into(), format!("{:.1} min", began.elapsed().as_secs_f64() / 60.0)));
+        say("");
+        print_table(&self.rows.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>());
+        say(format_args!("\nwritten to {}", out.display()));
+        Ok(())
+    }
 }
 
 /// Every layer as an RBM, on the drawn activities of the one below; the last beside labels. Nothing, if it was paused.
@@ -319,7 +344,7 @@ fn fine_tune(
 }
 
 /// Ten dreams of each class, a row each; without labels, a hundred of whatever it is.
-fn draw(s: &Settings, dbn: &Dbn, (height, width): (usize, usize), out: &std::path::Path) -> Result<()> {
+fn draw(s: &Settings, dbn: &Dbn, (height, width): (usize, usize), out: &Path) -> Result<()> {
     let draws = Draws { sweeps: if s.quick { 100 } else { 1000 }, seed: s.common.seed, ..Draws::default() };
     let dreams = match dbn.n_label() {
         0 => dream(dbn, None, 100, &draws)?.mean,

@@ -45,7 +45,8 @@ impl Stages<'_> {
         let mut run = Run::new(model, objective, optimizer, &mut bar);
         let about = About::now(self.program, self.notes.clone());
         let (ended, _kept) = self.keep.train(fit, &mut run, data, (&folder, &about))?;
-        let last: Vec<String> = bar.history.records.last().iter().flat_map(|r| &r.values).map(|v| format!("{v:.4}")).collect();
+        let last: Vec<String> =
+            bar.history.records.last().iter().flat_map(|r| &r.values).map(|v| format!("{v:.4}")).collect();
         let told = bar.history.names().into_iter().zip(last).map(|(name, v)| format!("{} {v}", name.replace('_', " ")));
         let told = told.collect::<Vec<_>>().join(", ");
         say(format_args!("{name}: {} epochs in {:.1} s; {told}", fit.epochs, began.elapsed().as_secs_f64()));

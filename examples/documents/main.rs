@@ -20,6 +20,7 @@ mod common;
 
 use clap::Parser;
 use common::{Keep, at_least_one, exit_code, print_table, say, write_json};
+use corpus::Corpus;
 use harmonium::base_rate::base_rate;
 use harmonium::data::{Documents, Samples, spread};
 use harmonium::eval::{ByLength, Perplexing, Perplexities, Perplexity, mean_of, perplexity};
@@ -33,7 +34,6 @@ use harmonium::train::{Checkpoints, Ended, Fit, History, Metric, Named, Progress
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Panel, Series, curves, save_png};
 use harmonium::{Chains, Mat, Result, Train};
-use corpus::Corpus;
 use retrieval::{NEAREST, Retrieval, retrieve};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -147,7 +147,11 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let (all, _) = s.corpus.read(s.quick, s.seed)?;
     let (train, evaluated) = s.corpus.split(&all, s.seed)?;
     if train.labels.is_empty() {
-        return Err(Error::value("the documents", "of several classes, for those of one class are to be found", "of none"));
+        return Err(Error::value(
+            "the documents",
+            "of several classes, for those of one class are to be found",
+            "of none",
+        ));
     }
     let (n, words) = (train.counts.len(), train.vocabulary.len());
     say(format_args!("{n} training documents, {} to evaluate, {words} words, {} bits", evaluated.counts.len(), s.bits));
@@ -206,7 +210,8 @@ fn layers(s: &Settings, stages: &Stages<'_>, train: &Documents) -> Result<Option
         let mut rbm = Rbm::new((data.n_rows(), Bernoulli), (h, Bernoulli));
         rbm.initialise(&data.mean()?, 1.0 / (n + 1) as f32, seed)?;
         let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::new(Schedule::Constant(0.9)));
-        let (name, fit) = (if k + 1 == sizes.len() { "code".into() } else { format!("layer {}", k + 1) }, s.fit(s.epochs(), 0.05, n));
+        let (name, fit) =
+            (if k + 1 == sizes.len() { "code".into() } else { format!("layer {}", k + 1) }, s.fit(s.epochs(), 0.05, n));
         if !stages.train(&name, &fit, &mut rbm, (&mut cd, &mut sgd), (&data, vec![]))?.is_final() {
             return Ok(None);
         }
@@ -305,9 +310,7 @@ impl Found {
     }
     fn tell(&self, s: &Settings, out: &Path, began: Instant) -> Result<()> {
         let retrieval = |r: &Retrieval| serde_json::json!({ "precision": r.precision, "recall": r.recall });
-        let ball = |b: &Ball| {
-            serde_json::json!({ "radius": b.radius, "size": b.size, "precision": b.precision, "recall": b.recall })
-        };
+        let ball = |b: &Ball| serde_json::json!({ "radius": b.radius, "size": b.size, "precision": b.precision, "recall": b.recall });
         let summary = serde_json::json!({
             "format": SUMMARY_FORMAT,
             "nearest": NEAREST,
@@ -347,7 +350,8 @@ fn ball(radius: u32, (all, classes): (&[u128], &[u8]), (queries, own): (&[u128],
     let (mut size, mut precision, mut recall, mut any) = (0.0, 0.0, 0.0, 0.0);
     for (query, class) in queries.iter().zip(own) {
         let inside = || all.iter().zip(classes).filter(|(code, _)| (*code ^ query).count_ones() <= radius);
-        let (n, right) = inside().fold((0.0, 0.0), |(n, right), (_, c)| (n + 1.0, right + f64::from(u8::from(c == class))));
+        let (n, right) =
+            inside().fold((0.0, 0.0), |(n, right), (_, c)| (n + 1.0, right + f64::from(u8::from(c == class))));
         size += n;
         recall += right / classes.iter().filter(|c| *c == class).count().max(1) as f64;
         if n > 0.0 {

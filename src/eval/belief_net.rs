@@ -97,7 +97,8 @@ fn log_weights(dbn: &Dbn, v: MatRef<'_>, chains: &mut [Chains]) -> Result<Vec<f6
 fn add_log_probabilities(sign: f64, machine: &Rbm, blocks: Range<usize>, chains: &mut Chains, out: &mut [f64]) {
     for b in blocks {
         let fields = chains.states.field(machine, b).clone_owned();
-        let (block, theta, x, fields) = (&machine.blocks()[b], machine.theta(b, &[]), chains.states.x(), fields.as_view());
+        let (block, theta, x, fields) =
+            (&machine.blocks()[b], machine.theta(b, &[]), chains.states.x(), fields.as_view());
         for (j, o) in out.iter_mut().enumerate() {
             let (x, field) = (&col(&x, j)[block.rows.clone()], col(&fields, j));
             let unit = &block.unit;

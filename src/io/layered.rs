@@ -8,7 +8,7 @@ use super::model::{check_kinds, check_version, fill, kinds, layer_with_rows, wri
 use super::{TensorFile, read};
 use crate::models::neural::{Activation, Predictor};
 use crate::models::{Dbm, Dbn, Kind, Rbm};
-use crate::{Block, Energy, Error, Learn, Params, Result, Train};
+use crate::{Block, Energy, Error, Learn, Result, Train};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -58,7 +58,9 @@ pub fn parse_dbm(bytes: &[u8], path: &Path) -> Result<(Dbm, BTreeMap<String, Str
         has(&file, &name, rows(layer), path)?;
     }
     let mut dbm = Dbm::with_layers(&layers.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    filled(&file, path, &mut |f| dbm.update(f))?;
+    let mut read = Ok(());
+    dbm.update(&mut |params| read = fill(params, &file, path));
+    read?;
     Ok((dbm, file.metadata))
 }
 
@@ -109,7 +111,9 @@ pub fn parse_dbn(bytes: &[u8], path: &Path) -> Result<(Dbn, BTreeMap<String, Str
         stack.push(Rbm::with_layers(&visible, &layers[l]));
     }
     let mut dbn = Dbn::from_stack(stack)?;
-    filled(&file, path, &mut |f| dbn.update(f))?;
+    let mut read = Ok(());
+    dbn.update(&mut |params| read = fill(params, &file, path));
+    read?;
     Ok((dbn, file.metadata))
 }
 
@@ -164,7 +168,9 @@ pub fn parse_predictor(bytes: &[u8], path: &Path) -> Result<(Predictor, BTreeMap
         return Err(wrong(&layers.join("; ")));
     }
     let mut net = Predictor::new(n_inputs, &hidden, &outputs);
-    filled(&file, path, &mut |f| net.update(f))?;
+    let mut read = Ok(());
+    net.update(&mut |params| read = fill(params, &file, path));
+    read?;
     Ok((net, file.metadata))
 }
 
@@ -179,13 +185,6 @@ fn has(file: &TensorFile, name: &str, rows: usize, path: &Path) -> Result<()> {
     }
     file.floats(name, &[rows]).map(|_| ()).map_err(|e| Error::format(path, e.to_string()))
 }
-/// Fills parameters, through their one door, with the tensors of a file.
-fn filled(file: &TensorFile, path: &Path, door: &mut dyn FnMut(&mut dyn FnMut(&mut Params))) -> Result<()> {
-    let mut read = Ok(());
-    door(&mut |params| read = fill(params, file, path));
-    read
-}
-
 /// The layers as a note.
 fn text(layers: &[Vec<Block>]) -> String {
     layers.iter().map(|blocks| layer_with_rows(blocks)).collect::<Vec<_>>().join("; ")

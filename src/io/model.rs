@@ -111,7 +111,8 @@ pub fn parse_rbm(bytes: &[u8], path: &Path) -> Result<(Rbm, BTreeMap<String, Str
     let file = TensorFile::parse(bytes, path)?;
     let [h, d] = shape(&file, RBM, path)?;
     let note = |key: &str| file.metadata.get(key).map(String::as_str);
-    let (visible, hidden) = (kinds(note(VISIBLE), VISIBLE, Some(d), path)?, kinds(note(HIDDEN), HIDDEN, Some(h), path)?);
+    let (visible, hidden) =
+        (kinds(note(VISIBLE), VISIBLE, Some(d), path)?, kinds(note(HIDDEN), HIDDEN, Some(h), path)?);
     let mut rbm = Rbm::with_layers(&visible, &hidden);
     load(&mut rbm, &file, path)?;
     Ok((rbm, file.metadata))

@@ -67,8 +67,10 @@ impl Dbm {
         assert!(layers.len() > 1 && layers.iter().all(|l| !l.is_empty()), "a visible and a hidden layer at least");
         let (ranges, params) = layout(layers);
         // Odd layers first, for a sweep goes from the data upwards.
-        let order: Vec<usize> =
-            (1..layers.len()).step_by(2).chain((0..layers.len()).step_by(2).collect::<Vec<_>>().into_iter().rev()).collect();
+        let order: Vec<usize> = (1..layers.len())
+            .step_by(2)
+            .chain((0..layers.len()).step_by(2).collect::<Vec<_>>().into_iter().rev())
+            .collect();
         let (mut blocks, mut layer, mut thetas) = (vec![], vec![], vec![]);
         for l in order {
             let (mut at, mut theta) = (ranges[l].start, 0);
@@ -217,7 +219,8 @@ fn layout(layers: &[&[Kind]]) -> (Vec<Range<usize>>, Params) {
     }
     slots.extend((0..depth).map(|l| (name(l, "bias"), Role::Bias, ranges[l].len(), 1)));
     slots.extend((0..depth).map(|l| (name(l, "theta"), Role::Unit, n_theta[l], 1)));
-    let slots: Vec<(&str, Role, usize, usize)> = slots.iter().map(|(n, role, r, c)| (n.as_str(), *role, *r, *c)).collect();
+    let slots: Vec<(&str, Role, usize, usize)> =
+        slots.iter().map(|(n, role, r, c)| (n.as_str(), *role, *r, *c)).collect();
     (ranges, Params::zeros(&slots))
 }
 

@@ -44,7 +44,8 @@ impl Dbn {
     /// [`Error::Value`] if a layer has units whose mean is no [`Activation`].
     pub fn to_classifier(&self, classes: usize) -> Result<Predictor> {
         let machines = self.upwards();
-        let hidden = machines.iter().map(|m| Ok((m.n_hidden(), activation(m.hidden())?))).collect::<Result<Vec<_>>>()?;
+        let hidden =
+            machines.iter().map(|m| Ok((m.n_hidden(), activation(m.hidden())?))).collect::<Result<Vec<_>>>()?;
         let mut net = Predictor::new(self.n_visible(), &hidden, &[(classes, Arc::new(Softmax { q: classes }))]);
         for (k, machine) in machines.iter().enumerate() {
             let inputs = if k == self.n_lower() { self.n_below_top() } else { machine.n_visible() };
@@ -110,7 +111,6 @@ impl Dbn {
         Ok(())
     }
 }
-
 
 impl Dbm {
     /// What the network of [`Dbm::to_classifier`] takes of samples (visible units × samples): with one hidden layer, the samples; with

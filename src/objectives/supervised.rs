@@ -53,7 +53,8 @@ impl Objective<Predictor> for Supervised {
         }
         let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
         self.weights.clear();
-        self.weights.extend(batch.weights.iter().map(|w| if total > 0.0 { (f64::from(*w) / total) as f32 } else { 0.0 }));
+        self.weights
+            .extend(batch.weights.iter().map(|w| if total > 0.0 { (f64::from(*w) / total) as f32 } else { 0.0 }));
         if total <= 0.0 {
             grad.as_mut_slice().fill(0.0);
             return Ok(Report::default());

@@ -126,7 +126,8 @@ impl Objective<Dbn> for UpDown {
         at_top.rows_mut(0, below).copy_from(&x);
         at_top.rows_mut(below, label).copy_from(&samples.rows(d, label));
         let mut of_top = self.of_top.take().unwrap_or_else(|| dbn.top().params().zeros_like());
-        let report = self.top.gradient(dbn.top(), &Batch { x: at_top.as_view(), missing: None, ..*batch }, &mut of_top)?;
+        let report =
+            self.top.gradient(dbn.top(), &Batch { x: at_top.as_view(), missing: None, ..*batch }, &mut of_top)?;
         grad.as_mut_slice()[dbn.top_slots().1].copy_from_slice(of_top.as_slice());
         self.of_top = Some(of_top);
         clear_unused(dbn, grad);

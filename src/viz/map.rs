@@ -44,7 +44,8 @@ pub fn map(points: &[(f64, f64)], classes: &[u8]) -> Result<RgbImage> {
     if points.len() != classes.len() {
         return Err(Error::shape("classes of points", points.len(), classes.len()));
     }
-    let kept: Vec<((f64, f64), u8)> = points.iter().copied().zip(classes.iter().copied()).filter(|(p, _)| drawable(p)).collect();
+    let kept: Vec<((f64, f64), u8)> =
+        points.iter().copied().zip(classes.iter().copied()).filter(|(p, _)| drawable(p)).collect();
     let fold = |pick: fn(&(f64, f64)) -> f64| {
         let values = kept.iter().map(|(p, _)| pick(p));
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
@@ -55,9 +56,7 @@ pub fn map(points: &[(f64, f64)], classes: &[u8]) -> Result<RgbImage> {
     let span = (x.1 - x.0).max(y.1 - y.0);
     let scale = if span > 0.0 && span.is_finite() { (1.0 - 2.0 * MARGIN) * side / span } else { 0.0 };
     let middle = |(low, high): (f64, f64)| low / 2.0 + high / 2.0;
-    let place = |(px, py): (f64, f64)| {
-        (side / 2.0 + (px - middle(x)) * scale, side / 2.0 - (py - middle(y)) * scale)
-    };
+    let place = |(px, py): (f64, f64)| (side / 2.0 + (px - middle(x)) * scale, side / 2.0 - (py - middle(y)) * scale);
     let mut drawing = RgbImage::from_pixel(SIDE * FINE, SIDE * FINE, image::Rgb([255; 3]));
     draw(&kept.iter().map(|(p, class)| (place(*p), *class)).collect::<Vec<_>>(), &mut drawing)
         .expect("memory takes what is drawn, and the font is built in");

@@ -3,8 +3,8 @@
 use crate::mutate::{Rng, damage, float, one, rarely, size};
 use crate::{Reached, Target};
 use harmonium::io::{
-    Checkpoint, TensorFile, parse_dbm, parse_dbn, parse_predictor, parse_rbm, parse_replicated_softmax, save_dbm, save_dbn,
-    save_predictor, save_rbm, save_replicated_softmax,
+    Checkpoint, TensorFile, parse_dbm, parse_dbn, parse_predictor, parse_rbm, parse_replicated_softmax, save_dbm,
+    save_dbn, save_predictor, save_rbm, save_replicated_softmax,
 };
 use harmonium::models::neural::{Activation, Predictor};
 use harmonium::models::{Dbm, Dbn, Rbm, ReplicatedSoftmax};
@@ -26,15 +26,22 @@ pub(crate) fn targets() -> [Target; 6] {
     let deep = |bytes: &[u8]| {
         // A file is of one kind, and is offered to all three.
         let path = Path::new("f");
-        let all = [parse_dbm(bytes, path).map(drop), parse_dbn(bytes, path).map(drop), parse_predictor(bytes, path).map(drop)];
-        let best = all.into_iter().map(reached).max_by_key(|r| (*r == Reached::Content) as u8 + 2 * (*r == Reached::Whole) as u8);
+        let all = [
+            parse_dbm(bytes, path).map(drop),
+            parse_dbn(bytes, path).map(drop),
+            parse_predictor(bytes, path).map(drop),
+        ];
+        let best = all
+            .into_iter()
+            .map(reached)
+            .max_by_key(|r| (*r == Reached::Content) as u8 + 2 * (*r == Reached::Whole) as u8);
         best.unwrap_or(Reached::Header)
     };
     let checkpoint = |bytes: &[u8]| reached(Checkpoint::parse(bytes, Path::new("f")).map(drop));
     [
         Target { name: "model", share: 0.2, memory, make: |rng| mutated(rng, &MODEL), read: model },
         Target { name: "model of documents", share: 0.1, memory, make: |rng| mutated(rng, &TOPICS), read: topics },
-        Target { name: "deep model", share: 0.1, memory: |bytes| 120 * bytes + 24_576, make: |rng| mutated(rng, of_deep(rng.random_range(0..3))), read: deep },
+        Target { name: "deep model", share: 0.1, memory: |bytes| 64 * bytes + 16_384, make: deep_file, read: deep },
         Target { name: "tensors", share: 0.06, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
         Target { name: "checkpoint", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
         Target { name: "checkpoint, sealed", share: 0.05, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
@@ -91,8 +98,9 @@ static DEEP: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
         bytes
     })
 });
-fn of_deep(k: usize) -> &'static [u8] {
-    &DEEP[k]
+fn deep_file(rng: &mut Rng) -> Vec<u8> {
+    let kind = rng.random_range(0..DEEP.len());
+    mutated(rng, &DEEP[kind])
 }
 static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| of_run(0).to_bytes().unwrap());
 /// Checkpoints of runs of different kinds.

@@ -171,9 +171,7 @@ fn stacks_that_do_not_fit_are_refused() {
 /// A batch of bits with labels.
 fn batch_of(dbn: &Dbn) -> Mat {
     let (d, rows) = (dbn.n_visible(), dbn.n_visible() + dbn.n_label());
-    Mat::from_fn(rows, 12, |i, j| {
-        f32::from(u8::from(if i < d { (i * 5 + j * 3) % 4 < 2 } else { i - d == j % 3 }))
-    })
+    Mat::from_fn(rows, 12, |i, j| f32::from(u8::from(if i < d { (i * 5 + j * 3) % 4 < 2 } else { i - d == j % 3 })))
 }
 #[test]
 fn up_down_owes_what_every_objective_owes() {

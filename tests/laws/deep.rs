@@ -158,9 +158,12 @@ fn the_bound_is_below_the_exact_likelihood_and_near_it() {
 /// Bounds rise with the passes of mean field, up to rounding, and even one pass gives a bound.
 #[test]
 fn more_passes_never_lower_the_bound() {
-    for mut dbm in machines(2).into_iter().filter(|m| m.n_layers() > 2 && m.blocks().iter().all(|b| b.unit.width() == 1)) {
+    for mut dbm in
+        machines(2).into_iter().filter(|m| m.n_layers() > 2 && m.blocks().iter().all(|b| b.unit.width() == 1))
+    {
         let discrete = dbm.blocks().iter().all(|b| b.unit.support().is_some());
-        let v = if discrete { visible_states(&dbm) } else { Mat::from_fn(3, 4, |i, j| 0.3 * i as f32 - 0.2 * j as f32) };
+        let v =
+            if discrete { visible_states(&dbm) } else { Mat::from_fn(3, 4, |i, j| 0.3 * i as f32 - 0.2 * j as f32) };
         let mut last = vec![f64::NEG_INFINITY; v.ncols()];
         for passes in [1, 2, 3, 5, 10, 30] {
             dbm.inference = MeanField { tolerance: 0.0, passes };
@@ -249,7 +252,9 @@ fn as_rbm(dbm: &Dbm, visible: Layer, hidden: Layer) -> Rbm {
 }
 #[test]
 fn with_one_hidden_layer_it_is_the_rbm_to_the_bit() {
-    for (visible, hidden) in cases::kinds().into_iter().flat_map(|v| cases::kinds().into_iter().map(move |h| (v.clone(), h))) {
+    for (visible, hidden) in
+        cases::kinds().into_iter().flat_map(|v| cases::kinds().into_iter().map(move |h| (v.clone(), h)))
+    {
         let scale = if visible.support().is_none() && hidden.support().is_none() { 0.2 } else { 0.7 };
         let (visible, hidden) = ((5, visible), (4, hidden));
         let dbm = random(Dbm::new(&[visible.clone(), hidden.clone()]), scale, 1);
@@ -261,7 +266,10 @@ fn with_one_hidden_layer_it_is_the_rbm_to_the_bit() {
         dbm.energy(x.as_view(), &mut a);
         rbm.energy(x.as_view(), &mut b);
         a.iter().zip(&b).for_each(|(a, b)| close(*a, *b, *b, "energies"));
-        assert_eq!(log_likelihoods(&dbm, &v, &LogPartition::exact(0.0)).ok(), log_likelihoods(&rbm, &v, &LogPartition::exact(0.0)).ok());
+        assert_eq!(
+            log_likelihoods(&dbm, &v, &LogPartition::exact(0.0)).ok(),
+            log_likelihoods(&rbm, &v, &LogPartition::exact(0.0)).ok()
+        );
         if let Ok(bounds) = log_likelihood_bounds(&dbm, &v, &LogPartition::exact(0.0)) {
             assert_eq!(bounds, log_likelihoods(&rbm, &v, &LogPartition::exact(0.0)).unwrap());
         }
@@ -281,7 +289,11 @@ fn with_one_hidden_layer_it_is_the_rbm_to_the_bit() {
                 of_dbm.gradient(&dbm, &batch, &mut to).unwrap();
                 of_rbm.gradient(&rbm, &batch, &mut from).unwrap();
                 for slot in from.slots() {
-                    let name = if slot.name == "weights" { "weights1".into() } else { slot.name.replace("hidden_", "hidden1_") };
+                    let name = if slot.name == "weights" {
+                        "weights1".into()
+                    } else {
+                        slot.name.replace("hidden_", "hidden1_")
+                    };
                     let own = to.slots().iter().find(|s| s.name == name).unwrap();
                     assert_eq!(to.as_slice()[own.range()], from.as_slice()[slot.range()], "{name}");
                 }
@@ -303,9 +315,11 @@ fn pretrained_layers_give_half_of_what_either_side_tells() {
     // The field of a layer is the mean of its fields in both machines, of doubled data and doubled units at the ends.
     let x = Mat::from_fn(12, 8, |i, j| ((i + j * 3) % 5) as f32 / 4.0);
     let own = |rows: std::ops::Range<usize>, scale: f32| x.rows_range(rows) * scale;
-    let stacked = |below: Mat, above: Mat| Mat::from_fn(below.nrows() + above.nrows(), 8, |i, j| {
-        if i < below.nrows() { below[(i, j)] } else { above[(i - below.nrows(), j)] }
-    });
+    let stacked = |below: Mat, above: Mat| {
+        Mat::from_fn(below.nrows() + above.nrows(), 8, |i, j| {
+            if i < below.nrows() { below[(i, j)] } else { above[(i - below.nrows(), j)] }
+        })
+    };
     let field = |rbm: &Rbm, x: &Mat, hidden: bool| {
         let rows = if hidden { rbm.n_visible()..rbm.n_rows() } else { 0..rbm.n_visible() };
         let mut out = Mat::zeros(rows.len(), 8);

@@ -4,8 +4,8 @@ use crate::cases::{self, name};
 use crate::kinds::Interval;
 use harmonium::infer::features;
 use harmonium::io::{
-    Tensor, TensorFile, Values, load_dbm, load_dbn, load_predictor, load_rbm, load_replicated_softmax, save_dbm, save_dbn,
-    save_predictor, save_rbm, save_replicated_softmax,
+    Tensor, TensorFile, Values, load_dbm, load_dbn, load_predictor, load_rbm, load_replicated_softmax, save_dbm,
+    save_dbn, save_predictor, save_rbm, save_replicated_softmax,
 };
 use harmonium::models::neural::{Activation, Predictor};
 use harmonium::models::{Dbm, Dbn, Rbm, ReplicatedSoftmax};
@@ -300,7 +300,10 @@ fn what_is_wrong_with_a_deep_file_is_said() {
         assert!(complaint(&|f| drop(f.metadata.remove("layers"))).contains("`layers` is missing"));
         assert!(complaint(&layers("5 bernoulli")).contains("layer"));
         assert!(complaint(&layers("9 inputs; 99999999999 sigmoid; 3 bernoulli")).len() > 10);
-        assert!(complaint(&layers("18446744073709551615 bernoulli; 18446744073709551615 bernoulli; 2 bernoulli")).len() > 10);
+        assert!(
+            complaint(&layers("18446744073709551615 bernoulli; 18446744073709551615 bernoulli; 2 bernoulli")).len()
+                > 10
+        );
         assert!(complaint(&layers("bernoulli; 4 bernoulli; 3 spin")).len() > 10);
         let first = |f: &TensorFile| f.tensors.keys().next().unwrap().clone();
         assert!(complaint(&|f| drop(f.tensors.remove(&first(f)))).len() > 10);

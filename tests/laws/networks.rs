@@ -1,7 +1,7 @@
 //! Networks: activations and back-propagation against differences, predictors under the laws of models, dropout on average.
 
 use harmonium::eval::exact_log_partition;
-use harmonium::models::neural::{Activation, Noise, Mlp, Predictor, Work};
+use harmonium::models::neural::{Activation, Mlp, Noise, Predictor, Work};
 use harmonium::objectives::{Contrastive, Objective, Supervised};
 use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Softmax, Spin};
 use harmonium::{Batch, Conditioned, Energy, Learn, Mat, Train, Unit, laws};
@@ -99,7 +99,10 @@ fn back_propagation_matches_differences() {
                 loss(&moved, &x)
             });
             let got = f64::from(grad.as_slice()[k]);
-            assert!((got - expected).abs() < allowed * (1.0 + expected.abs()), "{activation:?} {k}: {got} for {expected}");
+            assert!(
+                (got - expected).abs() < allowed * (1.0 + expected.abs()),
+                "{activation:?} {k}: {got} for {expected}"
+            );
         }
         for k in 0..40 {
             let expected = slope(&|h| {
@@ -108,14 +111,22 @@ fn back_propagation_matches_differences() {
                 loss(&net, &moved)
             });
             let got = f64::from(by_inputs[k]);
-            assert!((got - expected).abs() < allowed * (1.0 + expected.abs()), "{activation:?} {k}: {got} for {expected}");
+            assert!(
+                (got - expected).abs() < allowed * (1.0 + expected.abs()),
+                "{activation:?} {k}: {got} for {expected}"
+            );
         }
     }
 }
 #[test]
 fn predictors_keep_all_laws_of_models() {
     for mut net in predictors() {
-        for verdict in [laws::field(&net, 1), laws::marginal(&net, 1), laws::gradient(&mut net, 1), laws::expected_gradient(&mut net, 1)] {
+        for verdict in [
+            laws::field(&net, 1),
+            laws::marginal(&net, 1),
+            laws::gradient(&mut net, 1),
+            laws::expected_gradient(&mut net, 1),
+        ] {
             let kept = verdict.unwrap_or_else(|broken| panic!("{broken}"));
             assert!(kept.checks > 0);
         }
@@ -183,6 +194,6 @@ fn dropout_leaves_averages_as_they_are() {
     net.pass_back(&mut work, Noise::default(), &mut kept);
     for (d, k) in dropped.as_slice().iter().zip(kept.as_slice()) {
         // A weight is dropped with a deviation below its size times 1.5 a sample.
-        assert!((d - k).abs() < 5.0 * 1.5 * (k.abs() + 0.3 * n as f32) / (n as f32).sqrt() , "{d} instead of {k}");
+        assert!((d - k).abs() < 5.0 * 1.5 * (k.abs() + 0.3 * n as f32) / (n as f32).sqrt(), "{d} instead of {k}");
     }
 }

@@ -92,6 +92,9 @@ impl Resume for Work {
     }
 }
 
+/// Gets the number of a sample, its outputs, and their fields, in whose place it leaves what is to be propagated back.
+pub type AtOutput<'a> = dyn Fn(usize, &[f32], &mut [f32]) + Sync + 'a;
+
 impl Mlp {
     /// So many inputs, and layers of so many units each; all parameters zero.
     pub fn new(inputs: usize, layers: &[(usize, Activation)]) -> Self {
@@ -99,7 +102,8 @@ impl Mlp {
     }
     /// The same with more parameters behind those of the network.
     pub(super) fn with_more(inputs: usize, layers: &[(usize, Activation)], more: &[(&str, Role, usize)]) -> Self {
-        let (mut rows, mut at, mut below) = (vec![0..inputs], inputs, inputs);
+        let (mut rows, mut at, mut below) = (vec![], inputs, inputs);
+        rows.push(0..inputs);
         let mut slots: Vec<(String, Role, usize, usize)> = vec![];
         for (k, &(units, _)) in layers.iter().enumerate() {
             slots.push((format!("weights{}", k + 1), Role::Weights, units, below));
@@ -108,7 +112,8 @@ impl Mlp {
             (at, below) = (at + units, units);
         }
         slots.extend(more.iter().map(|(name, role, n)| (name.to_string(), *role, *n, 1)));
-        let slots: Vec<(&str, Role, usize, usize)> = slots.iter().map(|(n, role, r, c)| (&**n, *role, *r, *c)).collect();
+        let slots: Vec<(&str, Role, usize, usize)> =
+            slots.iter().map(|(n, role, r, c)| (&**n, *role, *r, *c)).collect();
         Self { params: Params::zeros(&slots), rows, activations: layers.iter().map(|l| l.1).collect() }
     }
     /// Normal weights of variance `1 / inputs of the layer`, twice that into [`Activation::Relu`] (He and others 2015); biases 0.
@@ -210,13 +215,7 @@ impl Mlp {
     ///
     /// # Panics
     /// If there is not one row an input.
-    pub fn pass(
-        &self,
-        work: &mut Work,
-        x: MatRef<'_>,
-        noise: Noise,
-        at_output: &(dyn Fn(usize, &[f32], &mut [f32]) + Sync),
-    ) {
+    pub fn pass(&self, work: &mut Work, x: MatRef<'_>, noise: Noise, at_output: &AtOutput<'_>) {
         assert_eq!(x.nrows(), self.n_inputs(), "inputs of a network");
         let last = self.rows(self.n_layers());
         work.chains.reshape(last.end, x.ncols());
@@ -330,4 +329,3 @@ fn drop_units(open: &mut Open<'_>, rows: &Range<usize>, share: f32, rng: &mut St
         });
     }
 }
-

@@ -5,5 +5,5 @@ mod activation;
 mod mlp;
 mod predictor;
 pub use activation::Activation;
-pub use mlp::{Noise, Mlp, Work};
+pub use mlp::{AtOutput, Mlp, Noise, Work};
 pub use predictor::Predictor;

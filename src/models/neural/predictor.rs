@@ -4,7 +4,7 @@
 //! uncertainty ([`crate::units::LogPrecision`]). `-log p` is the cross-entropy of classes and bits, and half the squared error of
 //! [`crate::units::Gaussian`] units. [`crate::objectives::Supervised`] learns it. Units of the output are independent given the input.
 
-use super::{Activation, Noise, Mlp, Work};
+use super::{Activation, Mlp, Noise, Work};
 use crate::linalg::{axpy, col, dot};
 use crate::models::{Kind, grad_theta, grad_theta_expected};
 use crate::params::Role;
