@@ -6,7 +6,7 @@
 //!
 //! | to | see |
 //! |---|---|
-//! | build a model | [`models`], [`units`] |
+//! | build a model | [`models`], [`models::neural`], [`units`] |
 //! | read or make data | [`data`] |
 //! | train | [`train`], [`objectives`], [`optim`] |
 //! | sample | [`Chains`], [`samplers`] |

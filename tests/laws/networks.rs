@@ -1,10 +1,11 @@
 //! Networks: activations and back-propagation against differences, predictors under the laws of models, dropout on average.
 
 use harmonium::eval::exact_log_partition;
+use harmonium::models::Kind;
 use harmonium::models::neural::{Activation, Mlp, Noise, Predictor, Work};
 use harmonium::objectives::{Contrastive, Objective, Supervised};
 use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Softmax, Spin};
-use harmonium::{Batch, Conditioned, Energy, Learn, Mat, Train, Unit, laws};
+use harmonium::{Batch, Conditioned, Energy, Learn, Mat, Train, laws};
 use std::sync::Arc;
 
 fn waves(rows: usize, columns: usize, phase: f32) -> Mat {
@@ -21,13 +22,13 @@ fn network(activation: Activation) -> Mlp {
     net
 }
 fn predictors() -> Vec<Predictor> {
-    let kinds: Vec<Vec<(usize, Arc<dyn Unit>)>> = vec![
+    let kinds: Vec<Vec<Kind>> = vec![
         vec![(3, Arc::new(Softmax { q: 3 }))],
         vec![(2, Arc::new(Bernoulli))],
         vec![(2, Arc::new(Gaussian))],
         vec![(2, Arc::new(LogPrecision)), (1, Arc::new(Spin))],
     ];
-    let one = |(k, outputs): (usize, Vec<(usize, Arc<dyn Unit>)>)| {
+    let one = |(k, outputs): (usize, Vec<Kind>)| {
         // The laws take differences, which kinks would spoil.
         let smooth = [Activation::Sigmoid, Activation::Tanh, Activation::Softplus, Activation::Linear];
         let hidden = [(6, smooth[k]), (5, Activation::Silu)];
