@@ -14,7 +14,7 @@ use harmonium::eval::{
     Ais, Estimate, LogLikelihood, LogPartition, ais, annealed_log_likelihoods, log_likelihood_bound,
     log_likelihood_bounds, mean_of,
 };
-use harmonium::io::{save_dbm, save_predictor};
+use harmonium::io::{load_dbm, save_dbm, save_predictor};
 use harmonium::models::neural::{Noise, Predictor};
 use harmonium::models::{Dbm, MeanField, Rbm};
 use harmonium::objectives::{Contrastive, Supervised};
@@ -52,6 +52,9 @@ struct Settings {
     /// Folder for what is written [default: target/mnist_dbm]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Take the machine of this model file instead of learning one
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// How it begins
     #[arg(long, value_enum, default_value_t = Method::Joint)]
     method: Method,
@@ -135,6 +138,7 @@ impl Settings {
     /// The settings that the machine depends on, for model files and checkpoints.
     fn notes(&self) -> BTreeMap<String, String> {
         let notes = [
+            ("model", format!("{:?}", self.model)),
             ("method", format!("{:?}", self.method).to_lowercase()),
             ("hidden", format!("{:?}", self.hidden())),
             ("epochs", self.epochs().to_string()),
@@ -180,19 +184,9 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let (train, fixed, held_out) = (slice(&anew, 0..n)?, slice(&bits, 0..n)?, slice(&bits, n..images.n())?);
     let mean = mean_of(&fixed)?;
     let stages = Stages { keep: &s.keep, out: &out, program: "mnist_dbm", notes: s.notes() };
-    let layer = |n: usize| (n, Arc::new(Bernoulli) as _);
-    let layers: Vec<_> = [images.n_pixels()].into_iter().chain(s.hidden()).map(layer).collect();
-    let mut dbm = Dbm::new(&layers);
-    dbm.inference.passes = s.passes;
-    let smoothing = 1.0 / (n + 1) as f32;
-    let began_well = match s.method {
-        Method::Joint => dbm.initialise(&mean, smoothing, s.common.seed).map(|()| true)?,
-        Method::Pretrained => pretrain(s, &stages, &mut dbm, &train, smoothing)?,
-    };
-    if !began_well || !fit(s, &stages, &mut dbm, (&train, &fixed, &mean))?.is_final() {
+    let Some(mut dbm) = machine(s, &stages, (&train, &fixed, &mean), &out)? else {
         return Ok(exit_code(Ended::Interrupted));
-    }
-    save_dbm(&dbm, &s.notes(), &out.join("model.safetensors"))?;
+    };
     let trained = began.elapsed().as_secs_f64();
     draw(s, &dbm, &mean, images, &out)?;
     let test;
@@ -223,6 +217,36 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     ]);
     say(format_args!("\nwritten to {}", out.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The machine: learned, or read. Nothing, if it was paused.
+fn machine(
+    s: &Settings,
+    stages: &Stages<'_>,
+    (train, fixed, mean): (&dyn Samples, &dyn Samples, &[f32]),
+    out: &Path,
+) -> Result<Option<Dbm>> {
+    if let Some(path) = &s.model {
+        let dbm = load_dbm(path)?.0;
+        return match dbm.n_visible() == train.n_rows() {
+            true => Ok(Some(dbm)),
+            false => Err(Error::shape("visible units of the machine", train.n_rows(), dbm.n_visible())),
+        };
+    }
+    let layer = |n: usize| (n, Arc::new(Bernoulli) as _);
+    let layers: Vec<_> = [train.n_rows()].into_iter().chain(s.hidden()).map(layer).collect();
+    let mut dbm = Dbm::new(&layers);
+    dbm.inference.passes = s.passes;
+    let smoothing = 1.0 / (train.n_samples() + 1) as f32;
+    let began_well = match s.method {
+        Method::Joint => dbm.initialise(mean, smoothing, s.common.seed).map(|()| true)?,
+        Method::Pretrained => pretrain(s, stages, &mut dbm, train, smoothing)?,
+    };
+    if !began_well || !fit(s, stages, &mut dbm, (train, fixed, mean))?.is_final() {
+        return Ok(None);
+    }
+    save_dbm(&dbm, &s.notes(), &out.join("model.safetensors"))?;
+    Ok(Some(dbm))
 }
 
 /// Every layer by contrastive divergence; whether it came to its end.

@@ -7,19 +7,21 @@ mod common;
 
 use clap::Parser;
 use common::{Common, Inputs, Keep, Stages, at_least_one, exit_code, print_table, say, share_wrong, write_json};
-use harmonium::data::{Folder, Redrawn, Samples, Stacked, one_hot, real, slice};
+use harmonium::base_rate::base_rate;
+use harmonium::data::{Folder, Redrawn, Samples, Stacked, bernoulli, one_hot, real, slice, spread};
+use harmonium::eval::{Ais, BeliefNetBound, Estimate, ais, belief_net_bounds};
 use harmonium::infer::{Draws, dream, label_by_gibbs};
 use harmonium::io::{save_dbn, save_predictor};
 use harmonium::models::neural::{Activation, Noise, Predictor};
 use harmonium::models::{Dbn, Rbm};
-use harmonium::objectives::{Contrastive, Supervised, UpDown};
+use harmonium::objectives::{Contrastive, Objective, Supervised, UpDown};
 use harmonium::optim::{Penalty, Schedule, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
 use harmonium::train::{Activities, Ended, Fit, Metric, Named, Progress};
 use harmonium::units::{Bernoulli, Softmax};
 use harmonium::viz::{Grid, Shade, save_png};
-use harmonium::{Error, Mat, Result};
+use harmonium::{Chains, Error, Mat, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -80,6 +82,12 @@ struct Settings {
     /// No label at the top: layers learn from images alone
     #[arg(long)]
     unsupervised: bool,
+    /// So many persistent chains for every layer, instead of contrastive divergence; without momentum
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    chains: Option<usize>,
+    /// Tell a lower bound on the log-likelihood of the images as bits, with log Z of the top by annealing through so many temperatures
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    bound: Option<usize>,
     /// Use the labels of the first N training images alone, in back-propagation; layers learn from all images, without labels
     #[arg(long, value_name = "N")]
     labelled: Option<usize>,
@@ -130,6 +138,7 @@ impl Settings {
             ("learning_rate", self.learning_rate.to_string()),
             ("momentum", self.momentum.to_string()),
             ("l2", self.l2.to_string()),
+            ("chains", format!("{:?}", self.chains)),
             ("unsupervised", self.unsupervised().to_string()),
             ("inputs", self.inputs.name().into()),
             ("batch", self.batch.to_string()),
@@ -171,16 +180,22 @@ fn main() -> ExitCode {
 struct Told {
     set: &'static str,
     pixels: Mat,
+    /// The same images as bits.
+    bits: Mat,
     labels: Vec<u8>,
 }
 impl Told {
     fn of(s: &Settings, folder: &Folder, n: usize) -> Result<Self> {
         let all = &folder.train;
         Ok(if s.held_out > 0 {
-            let pixels = slice(&real(&all.images), n..all.images.n())?.to_mat();
-            Self { set: "held-out", pixels, labels: all.labels[n..].to_vec() }
+            let part = |samples: &dyn Samples| Ok::<Mat, Error>(slice(samples, n..all.images.n())?.to_mat());
+            let bits = bernoulli(&all.images, derive(s.common.seed, "training pixels"));
+            let (pixels, bits) = (part(&real(&all.images))?, part(&bits)?);
+            Self { set: "held-out", pixels, bits, labels: all.labels[n..].to_vec() }
         } else {
-            Self { set: "test", pixels: real(&folder.test.images).to_mat(), labels: folder.test.labels.clone() }
+            let bits = bernoulli(&folder.test.images, derive(s.common.seed, "test pixels")).to_mat();
+            let pixels = real(&folder.test.images).to_mat();
+            Self { set: "test", pixels, bits, labels: folder.test.labels.clone() }
         })
     }
     fn error(&self, found: &[usize]) -> f64 {
@@ -227,6 +242,9 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
             say(format_args!("by Gibbs sampling of the label, of the first {}: {by_gibbs:.2} %", found.len()));
         }
         save_dbn(&dbn, &s.notes(2), &out.join("model.safetensors"))?;
+        if let Some(temperatures) = s.bound {
+            results.bound(s, &dbn, temperatures, (&pixels, &told))?;
+        }
         draw(s, &dbn, (all.images.height, all.images.width), &out)?;
         (s.fine_tuning() > 0).then(|| dbn.to_classifier(CLASSES)).transpose()?
     };
@@ -261,6 +279,44 @@ impl Results {
         let name = |text: &str| text.replace([' ', '-'], "_");
         self.summary[format!("{}_error_{}", name(self.set), name(what))] = percent.into();
     }
+    /// A bound on the likelihood of the images as bits, and of a hundred of them from more draws.
+    fn bound(
+        &mut self,
+        s: &Settings,
+        dbn: &Dbn,
+        temperatures: usize,
+        (train, told): (&dyn Samples, &Told),
+    ) -> Result<()> {
+        say("annealing the machine at the top");
+        let mean = dbn.up(spread(train, 5000).as_view())?.column_mean();
+        let label = vec![1.0 / CLASSES as f32; dbn.n_label()];
+        let base = base_rate(dbn.top(), &[mean.as_slice(), &label].concat(), 0.05)?;
+        let settings = Ais { betas: Ais::linear(temperatures), seed: s.common.seed, ..Ais::default() };
+        let log_z = ais(dbn.top(), &base, &settings)?;
+        let seed = derive(s.common.seed, "recognition");
+        let found = belief_net_bounds(dbn, &told.bits, &log_z, 20, seed)?;
+        let some = belief_net_bounds(dbn, &spread(&told.bits, 100), &log_z, 2000, seed)?;
+        let bound = Estimate::of(&found.iter().map(|b| b.bound.value).collect::<Vec<_>>());
+        let mean = |of: &dyn Fn(&BeliefNetBound) -> f64| some.iter().map(of).sum::<f64>() / some.len() as f64;
+        let (at_least, weighted) = (mean(&|b| b.bound.value), mean(&|b| b.weighted));
+        let value = format!(
+            "{:.2} ± {:.2} nats (± {:.2} over other images)",
+            bound.value, log_z.standard_error, bound.standard_error
+        );
+        self.rows.push((format!("{} log-likelihood, at least", self.set), value));
+        let value = format!("{at_least:.2}, and {weighted:.2} by weighing 2000 draws");
+        self.rows.push((format!("of {} of them, at least", some.len()), value));
+        let set = self.set.replace('-', "_");
+        self.summary[format!("{set}_log_likelihood_bound")] = bound.value.into();
+        self.summary[format!("{set}_log_likelihood_bound_stderr")] = log_z.standard_error.into();
+        self.summary[format!("{set}_log_likelihood_bound_sampling_error")] = bound.standard_error.into();
+        self.summary["bound_of_some"] = at_least.into();
+        self.summary["weighted_of_some"] = weighted.into();
+        self.summary["log_partition_of_top"] = log_z.value.into();
+        self.summary["effective_sample_size"] = log_z.effective_sample_size.into();
+        log_z.warning().iter().for_each(|warning| say(format_args!("  warning: {warning}")));
+        Ok(())
+    }
     fn write(mut self, s: &Settings, out: &Path, began: Instant) -> Result<()> {
         self.summary["seconds"] = began.elapsed().as_secs_f64().into();
         self.summary["threads"] = rayon::current_num_threads().into();
@@ -289,15 +345,24 @@ fn greedy(s: &Settings, stages: &Stages<'_>, (pixels, labels): (&dyn Samples, &d
         };
         let (n, seed) = (data.n_samples(), derive(s.common.seed, &format!("layer {}", k + 1)));
         rbm.initialise(&harmonium::eval::mean_of(data)?, 1.0 / (n + 1) as f32, seed)?;
-        let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::new(Schedule::Constant(s.momentum)));
+        let momentum = if s.chains.is_some() { 0.0 } else { s.momentum };
+        let (mut learned, mut sgd) = (objective(s, &rbm, seed), Sgd::new(Schedule::Constant(momentum)));
         let fit = Fit { penalty: Penalty { l1: 0.0, l2: s.l2 }, ..s.fit(s.epochs(), s.learning_rate, n) };
-        let ended = stages.train(&format!("layer {}", k + 1), &fit, &mut rbm, (&mut cd, &mut sgd), (data, vec![]))?;
+        let ended =
+            stages.train(&format!("layer {}", k + 1), &fit, &mut rbm, (&mut *learned, &mut sgd), (data, vec![]))?;
         if !ended.is_final() {
             return Ok(None);
         }
         stack.push(rbm);
     }
     Ok(Some(Dbn::from_stack(stack)?))
+}
+
+/// Contrastive divergence, or its persistent kind.
+fn objective(s: &Settings, rbm: &Rbm, seed: u64) -> Box<dyn Objective<Rbm>> {
+    let Some(chains) = s.chains else { return Box::new(Contrastive::cd(1, seed)) };
+    let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
+    Box::new(Contrastive::pcd(1, Chains::from_base(rbm, &independent, chains, derive(seed, "persistent chains"))))
 }
 
 /// All layers at once, both ways; three, six and ten sweeps at the top in turn.
