@@ -162,7 +162,7 @@ fn deep(c: &mut Criterion) {
     let x = bits(VISIBLE, COLUMNS, 0.13);
     let batch = Batch { x: x.as_view(), weights: &[1.0; COLUMNS], missing: None, step: 0 };
     for passes in [1, 10] {
-        dbm.inference = MeanField { tolerance: 0.0, passes };
+        dbm.set_inference(MeanField { tolerance: 0.0, passes });
         let mut states = States::default();
         group.bench_function(BenchmarkId::new("mean field", format!("784x500x1000x{COLUMNS}, {passes} passes")), |b| {
             b.iter(|| {
@@ -171,7 +171,7 @@ fn deep(c: &mut Criterion) {
             });
         });
     }
-    dbm.inference = MeanField::default();
+    dbm.set_inference(MeanField::default());
     let mut pcd = Contrastive::pcd(1, Chains::zeros(&dbm, COLUMNS, 1));
     let mut grad = dbm.params().zeros_like();
     group.bench_function("PCD-1 gradient, 784x500x1000x100", |b| {

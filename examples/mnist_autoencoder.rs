@@ -17,7 +17,7 @@ use harmonium::objectives::{Contrastive, Supervised};
 use harmonium::optim::{Adam, Penalty, Schedule, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
-use harmonium::train::{Activities, Ended, Fit, Metric, Named, Progress};
+use harmonium::train::{Activities, Fit, Metric, Named, Progress};
 use harmonium::units::{Bernoulli, Gaussian};
 use harmonium::viz::{Grid, Shade, map, save_png};
 use harmonium::{Error, Mat, Result};
@@ -83,21 +83,22 @@ impl Settings {
     fn fine_tuning(&self) -> u64 {
         self.fine_tuning.unwrap_or(if self.quick { 1 } else { 60 })
     }
-    /// The settings, for model files, checkpoints and the summary.
-    fn notes(&self) -> BTreeMap<String, String> {
+    /// The settings that layers depend on, or those of back-propagation as well.
+    fn notes(&self, all: bool) -> BTreeMap<String, String> {
+        let fine_tuning =
+            [("fine_tuning", self.fine_tuning().to_string()), ("fine_tuning_rate", self.fine_tuning_rate.to_string())];
         let notes = [
             ("hidden", format!("{:?}", self.hidden())),
             ("code", self.code.to_string()),
             ("epochs", self.epochs().to_string()),
-            ("fine_tuning", self.fine_tuning().to_string()),
             ("learning_rate", self.learning_rate.to_string()),
-            ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
             ("random", self.random.to_string()),
             ("batch", self.batch.to_string()),
             ("held_out", self.held_out.to_string()),
             ("seed", self.common.seed.to_string()),
         ];
-        notes.map(|(k, v)| (k.to_string(), v)).into()
+        let all = notes.into_iter().chain(fine_tuning.into_iter().filter(|_| all));
+        all.map(|(k, v)| (k.to_string(), v)).collect()
     }
     /// How a stage trains.
     fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
@@ -132,14 +133,14 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     } else {
         ("test", real(&folder.test.images).to_mat(), folder.test.labels.clone())
     };
-    let stages = Stages { keep: &s.keep, out: &out, program: "mnist_autoencoder", notes: s.notes() };
+    let stages = Stages::begin(&s.keep, &out, "mnist_autoencoder", &s.notes(true))?;
     let Some((mut net, before)) = start(s, &stages, &train, &told, &out)? else {
-        return Ok(exit_code(Ended::Interrupted));
+        return Ok(exit_code(stages.ended()));
     };
-    if !fine_tune(s, &stages, &mut net, &train, &told)?.is_final() {
-        return Ok(exit_code(Ended::Interrupted));
+    if !fine_tune(s, &stages, &mut net, &train, &told)? {
+        return Ok(exit_code(stages.ended()));
     }
-    save_predictor(&net, &s.notes(), &out.join("network.safetensors"))?;
+    save_predictor(&net, &s.notes(true), &out.join("network.safetensors"))?;
     let code = s.hidden().len() + 1;
     let codes = net.network().forward_to(code, told.as_view())?;
     let (back, by_components) = (net.predict(told.as_view())?, components(&train, &told, s.code)?);
@@ -153,7 +154,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         format!("{}_squared_error_before_back_propagation", set.replace('-', "_")): before,
         "seconds": began.elapsed().as_secs_f64(),
         "threads": rayon::current_num_threads(),
-        "settings": s.notes(),
+        "settings": s.notes(true),
     });
     write_json(&out.join("summary.json"), &summary)?;
     say(format_args!("\nsquared error of a {set} image:"));
@@ -198,20 +199,20 @@ fn start(
         let fit = Fit { penalty: Penalty { l1: 0.0, l2: 2e-4 }, ..s.fit(s.epochs(), rate, data.n_samples()) };
         let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::new(Schedule::Constant(0.9)));
         let name = if is_code { "code".to_string() } else { format!("layer {}", k + 1) };
-        if !stages.train(&name, &fit, &mut rbm, (&mut cd, &mut sgd), (&data, vec![]))?.is_final() {
+        if !stages.train((&name, s.notes(false)), &fit, &mut rbm, (&mut cd, &mut sgd), (&data, vec![]))? {
             return Ok(None);
         }
         stack.push(rbm);
     }
     let dbn = Dbn::from_stack(stack)?;
-    save_dbn(&dbn, &s.notes(), &out.join("model.safetensors"))?;
+    save_dbn(&dbn, &s.notes(false), &out.join("model.safetensors"))?;
     let net = dbn.to_autoencoder()?;
     let before = squared_error(&net.predict(told.as_view())?, told);
     Ok(Some((net, Some(before))))
 }
 
 /// Back-propagation of the cross-entropy of pixels.
-fn fine_tune(s: &Settings, stages: &Stages<'_>, net: &mut Predictor, train: &dyn Samples, told: &Mat) -> Result<Ended> {
+fn fine_tune(s: &Settings, stages: &Stages<'_>, net: &mut Predictor, train: &dyn Samples, told: &Mat) -> Result<bool> {
     let both = Stacked::new(vec![train, train])?; // what comes in, and what is to come out
     let mut metrics: Vec<Box<dyn Metric<Predictor> + '_>> = vec![];
     if s.held_out > 0 {
@@ -220,7 +221,13 @@ fn fine_tune(s: &Settings, stages: &Stages<'_>, net: &mut Predictor, train: &dyn
     }
     let fit = s.fit(s.fine_tuning(), s.fine_tuning_rate, both.n_samples());
     let mut objective = Supervised::new(s.common.seed);
-    stages.train("back-propagation", &fit, net, (&mut objective, &mut Adam::default()), (&both, metrics))
+    stages.train(
+        ("back-propagation", s.notes(true)),
+        &fit,
+        net,
+        (&mut objective, &mut Adam::default()),
+        (&both, metrics),
+    )
 }
 
 /// `Σ (vᵢ - v̂ᵢ)²` over pixels, averaged over images.

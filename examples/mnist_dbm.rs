@@ -18,11 +18,11 @@ use harmonium::io::{load_dbm, save_dbm, save_predictor};
 use harmonium::models::neural::{Noise, Predictor};
 use harmonium::models::{Dbm, MeanField, Rbm};
 use harmonium::objectives::{Contrastive, Supervised};
-use harmonium::optim::{Penalty, Schedule, Sgd};
+use harmonium::optim::{Adam, Penalty, Schedule, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
-use harmonium::train::{Activities, Ended, Fit, Metric, Named, Progress, ReconstructionError};
+use harmonium::train::{Activities, Fit, Metric, Named, Progress, ReconstructionError};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Shade, save_png};
 use harmonium::{Chains, Energy, Error, Mat, Result};
@@ -76,12 +76,9 @@ struct Settings {
     /// Learning rate of the first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     learning_rate: f32,
-    /// Learning rate of discriminative learning's first update; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    /// Learning rate (Adam) of discriminative learning's first update; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.0003)]
     fine_tuning_rate: f32,
-    /// Momentum of discriminative learning
-    #[arg(long, value_name = "F", default_value_t = 0.9)]
-    momentum: f32,
     /// The share of inputs that discriminative learning leaves out of an update
     #[arg(long, value_name = "F", default_value_t = 0.2)]
     drop_inputs: f32,
@@ -138,7 +135,6 @@ impl Settings {
     /// The settings that the machine depends on, for model files and checkpoints.
     fn notes(&self) -> BTreeMap<String, String> {
         let notes = [
-            ("model", format!("{:?}", self.model)),
             ("method", format!("{:?}", self.method).to_lowercase()),
             ("hidden", format!("{:?}", self.hidden())),
             ("epochs", self.epochs().to_string()),
@@ -153,6 +149,29 @@ impl Settings {
             ("seed", self.common.seed.to_string()),
         ];
         notes.map(|(k, v)| (k.to_string(), v)).into()
+    }
+    /// The same with the settings of discriminative learning; of a machine that is read, where from.
+    fn all_notes(&self) -> BTreeMap<String, String> {
+        let own = [
+            ("fine_tuning", self.fine_tuning().to_string()),
+            ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
+            ("drop_inputs", self.drop_inputs.to_string()),
+            ("drop_hidden", self.drop_hidden.to_string()),
+            ("inputs", self.inputs.name().to_string()),
+            ("temperatures", self.annealing().betas.len().saturating_sub(1).to_string()),
+        ];
+        let mut notes = self.notes();
+        if let Some(path) = &self.model {
+            ["method", "epochs", "pretraining", "learning_rate", "l2", "chains", "k", "passes", "hidden"]
+                .iter()
+                .for_each(|name| _ = notes.remove(*name));
+            notes.insert("model".into(), path.display().to_string());
+        }
+        notes.extend(own.map(|(k, v)| (k.to_string(), v)));
+        notes
+    }
+    fn noise(&self) -> Noise {
+        Noise { drop_inputs: self.drop_inputs, drop_hidden: self.drop_hidden, ..Noise::default() }
     }
     /// How a stage trains.
     fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
@@ -175,6 +194,7 @@ fn main() -> ExitCode {
 /// All of a run, in order.
 fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let began = Instant::now();
+    s.noise().check(s.hidden().len() + 1)?;
     let out = s.keep.folder(&s.out, "mnist_dbm")?;
     let folder = s.common.load()?;
     let (images, seed) = (&folder.train.images, derive(s.common.seed, "training pixels"));
@@ -183,9 +203,9 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let (anew, bits) = (Redrawn { images, seed }, bernoulli(images, seed));
     let (train, fixed, held_out) = (slice(&anew, 0..n)?, slice(&bits, 0..n)?, slice(&bits, n..images.n())?);
     let mean = mean_of(&fixed)?;
-    let stages = Stages { keep: &s.keep, out: &out, program: "mnist_dbm", notes: s.notes() };
+    let stages = Stages::begin(&s.keep, &out, "mnist_dbm", &s.all_notes())?;
     let Some(mut dbm) = machine(s, &stages, (&train, &fixed, &mean), &out)? else {
-        return Ok(exit_code(Ended::Interrupted));
+        return Ok(exit_code(stages.ended()));
     };
     let trained = began.elapsed().as_secs_f64();
     draw(s, &dbm, &mean, images, &out)?;
@@ -196,11 +216,11 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         test = bernoulli(&folder.test.images, derive(s.common.seed, "test pixels"));
         ("test", &test)
     };
-    dbm.inference = MeanField { tolerance: 1e-5, passes: 200 };
+    dbm.set_inference(MeanField { tolerance: 1e-5, passes: 200 });
     let likelihood = Likelihood::of(s, &dbm, &mean, told)?;
     likelihood.say(set);
     let error = if s.fine_tuning() > 0 { classify(s, &stages, &dbm, (&folder, n), &out)? } else { Some(f64::NAN) };
-    let Some(error) = error else { return Ok(exit_code(Ended::Interrupted)) };
+    let Some(error) = error else { return Ok(exit_code(stages.ended())) };
     let mut summary = likelihood.summary(set);
     if error.is_finite() {
         summary[format!("{set}_error_percent")] = error.into();
@@ -209,7 +229,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     summary["seconds_of_training"] = trained.into();
     summary["seconds"] = began.elapsed().as_secs_f64().into();
     summary["threads"] = rayon::current_num_threads().into();
-    summary["settings"] = serde_json::to_value(s.notes()).unwrap_or_default();
+    summary["settings"] = serde_json::to_value(s.all_notes()).unwrap_or_default();
     write_json(&out.join("summary.json"), &summary)?;
     print_table(&[
         ("time of training", format!("{:.1} min", trained / 60.0)),
@@ -227,7 +247,11 @@ fn machine(
     out: &Path,
 ) -> Result<Option<Dbm>> {
     if let Some(path) = &s.model {
-        let dbm = load_dbm(path)?.0;
+        let (dbm, notes) = load_dbm(path)?;
+        let of_file = notes.get("held_out").map_or("0", String::as_str);
+        if s.held_out.to_string() != of_file {
+            say(format_args!("{}: learned with {of_file} images held out, not {}", path.display(), s.held_out));
+        }
         return match dbm.n_visible() == train.n_rows() {
             true => Ok(Some(dbm)),
             false => Err(Error::shape("visible units of the machine", train.n_rows(), dbm.n_visible())),
@@ -236,13 +260,13 @@ fn machine(
     let layer = |n: usize| (n, Arc::new(Bernoulli) as _);
     let layers: Vec<_> = [train.n_rows()].into_iter().chain(s.hidden()).map(layer).collect();
     let mut dbm = Dbm::new(&layers);
-    dbm.inference.passes = s.passes;
+    dbm.set_inference(MeanField { passes: s.passes, ..MeanField::default() });
     let smoothing = 1.0 / (train.n_samples() + 1) as f32;
     let began_well = match s.method {
         Method::Joint => dbm.initialise(mean, smoothing, s.common.seed).map(|()| true)?,
         Method::Pretrained => pretrain(s, stages, &mut dbm, train, smoothing)?,
     };
-    if !began_well || !fit(s, stages, &mut dbm, (train, fixed, mean))?.is_final() {
+    if !began_well || !fit(s, stages, &mut dbm, (train, fixed, mean))? {
         return Ok(None);
     }
     save_dbm(&dbm, &s.notes(), &out.join("model.safetensors"))?;
@@ -261,8 +285,8 @@ fn pretrain(s: &Settings, stages: &Stages<'_>, dbm: &mut Dbm, train: &dyn Sample
         machine.initialise(&data.mean()?, smoothing, seed)?;
         let fit = Fit { penalty: Penalty { l1: 0.0, l2: 2e-4 }, ..s.fit(s.pretraining, 0.05, data.n_samples()) };
         let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::default());
-        let ended = stages.train(&format!("layer {l}"), &fit, &mut machine, (&mut cd, &mut sgd), (&data, vec![]))?;
-        if !ended.is_final() {
+        let stage = (&*format!("layer {l}"), s.notes());
+        if !stages.train(stage, &fit, &mut machine, (&mut cd, &mut sgd), (&data, vec![]))? {
             return Ok(false);
         }
         machines.push(machine);
@@ -277,13 +301,13 @@ fn fit(
     stages: &Stages<'_>,
     dbm: &mut Dbm,
     (train, fixed, mean): (&dyn Samples, &dyn Samples, &[f32]),
-) -> Result<Ended> {
+) -> Result<bool> {
     let base = base_rate(dbm, mean, 0.05)?;
     let chains = Chains::from_base(dbm, &base, s.chains, derive(s.common.seed, "persistent chains"));
     let (mut pcd, mut sgd) = (Contrastive::pcd(s.k, chains), Sgd::default());
     let fit = Fit { penalty: Penalty { l1: 0.0, l2: s.l2 }, ..s.fit(s.epochs(), s.learning_rate, train.n_samples()) };
     let metrics: Vec<Box<dyn Metric<Dbm>>> = vec![Box::new(ReconstructionError(spread(fixed, 200)))];
-    stages.train("all layers", &fit, dbm, (&mut pcd, &mut sgd), (train, metrics))
+    stages.train(("all layers", s.notes()), &fit, dbm, (&mut pcd, &mut sgd), (train, metrics))
 }
 
 /// What is known of the likelihood of some images.
@@ -369,24 +393,13 @@ fn classify(
     }
     let mut net = dbm.to_classifier(CLASSES)?;
     let mut objective = Supervised::new(s.common.seed);
-    objective.noise = Noise { drop_inputs: s.drop_inputs, drop_hidden: s.drop_hidden, ..Noise::default() };
+    objective.noise = s.noise();
     let fit = s.fit(s.fine_tuning(), s.fine_tuning_rate, n);
-    let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
-    let own = [
-        ("fine_tuning", s.fine_tuning().to_string()),
-        ("fine_tuning_rate", s.fine_tuning_rate.to_string()),
-        ("momentum", s.momentum.to_string()),
-        ("drop_inputs", s.drop_inputs.to_string()),
-        ("drop_hidden", s.drop_hidden.to_string()),
-        ("inputs", s.inputs.name().to_string()),
-    ];
-    let notes = s.notes().into_iter().chain(own.map(|(k, v)| (k.to_string(), v))).collect();
-    let stages = Stages { keep: stages.keep, out: stages.out, program: stages.program, notes };
-    let ended = stages.train("back-propagation", &fit, &mut net, (&mut objective, &mut sgd), (&data, metrics))?;
-    if !ended.is_final() {
+    let (stage, optimisation) = (("back-propagation", s.all_notes()), (&mut objective as _, &mut Adam::default() as _));
+    if !stages.train(stage, &fit, &mut net, optimisation, (&data, metrics))? {
         return Ok(None);
     }
-    save_predictor(&net, &stages.notes, &out.join("network.safetensors"))?;
+    save_predictor(&net, &s.all_notes(), &out.join("network.safetensors"))?;
     Ok(Some(error(&net)?))
 }
 

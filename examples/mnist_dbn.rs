@@ -18,7 +18,7 @@ use harmonium::objectives::{Contrastive, Objective, Supervised, UpDown};
 use harmonium::optim::{Penalty, Schedule, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
-use harmonium::train::{Activities, Ended, Fit, Metric, Named, Progress};
+use harmonium::train::{Activities, Fit, Metric, Named, Progress};
 use harmonium::units::{Bernoulli, Softmax};
 use harmonium::viz::{Grid, Shade, save_png};
 use harmonium::{Chains, Error, Mat, Result};
@@ -49,7 +49,8 @@ struct Settings {
     /// Passes of up-down learning [default: 60]
     #[arg(long, value_name = "N")]
     up_down: Option<u64>,
-    /// Passes of discriminative learning by back-propagation; its error is told beside that of the net [default: 0]
+    /// Passes of discriminative learning by back-propagation; its error is told beside that of the net [default: 0; 40 for --random and
+    /// --labelled]
     #[arg(long, value_name = "N")]
     fine_tuning: Option<u64>,
     /// Learning rate of a layer's first update; it falls linearly to 0
@@ -61,7 +62,7 @@ struct Settings {
     /// Learning rate of back-propagation's first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     fine_tuning_rate: f32,
-    /// Momentum of layers and of back-propagation
+    /// Momentum of all stages
     #[arg(long, value_name = "F", default_value_t = 0.9)]
     momentum: f32,
     /// Weight decay of layers
@@ -121,7 +122,14 @@ impl Settings {
         if none { 0 } else { self.up_down.unwrap_or(if self.quick { 1 } else { 60 }) }
     }
     fn fine_tuning(&self) -> u64 {
-        self.fine_tuning.unwrap_or(u64::from(self.quick))
+        let nothing_else = self.random || self.labelled.is_some();
+        self.fine_tuning.unwrap_or(if self.quick {
+            1
+        } else if nothing_else {
+            40
+        } else {
+            0
+        })
     }
     fn unsupervised(&self) -> bool {
         self.unsupervised || self.labelled.is_some()
@@ -138,7 +146,6 @@ impl Settings {
             ("learning_rate", self.learning_rate.to_string()),
             ("momentum", self.momentum.to_string()),
             ("l2", self.l2.to_string()),
-            ("chains", format!("{:?}", self.chains)),
             ("unsupervised", self.unsupervised().to_string()),
             ("inputs", self.inputs.name().into()),
             ("batch", self.batch.to_string()),
@@ -155,7 +162,8 @@ impl Settings {
             ("random", self.random.to_string()),
             ("labelled", format!("{:?}", self.labelled)),
         ];
-        let all = [layers, up_down, fine_tuning].into_iter().take(stages).flatten();
+        let chains = self.chains.map(|n| ("chains", n.to_string()));
+        let all = [layers, up_down, fine_tuning].into_iter().take(stages).flatten().chain(chains);
         all.map(|(k, v)| (k.to_string(), v)).collect()
     }
     /// How a stage trains.
@@ -206,6 +214,7 @@ impl Told {
 /// All of a run, in order.
 fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let began = Instant::now();
+    s.noise().check(s.hidden().len() + 1)?;
     let out = s.keep.folder(&s.out, "mnist_dbn")?;
     let folder = s.common.load()?;
     let all = &folder.train;
@@ -216,7 +225,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let inputs: &dyn Samples = if s.inputs == Inputs::Bits { &anew } else { &grey };
     let (pixels, labels) = (slice(inputs, 0..n)?, slice(&labels, 0..n)?);
     let told = Told::of(s, &folder, n)?;
-    let stages = |k: usize| Stages { keep: &s.keep, out: &out, program: "mnist_dbn", notes: s.notes(k) };
+    let stages = Stages::begin(&s.keep, &out, "mnist_dbn", &s.notes(3))?;
     let mut results = Results::new(&told);
     let net = if s.random {
         let hidden: Vec<_> = s.hidden().into_iter().map(|n| (n, Activation::Sigmoid)).collect();
@@ -224,15 +233,15 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         net.network_mut().initialise(s.common.seed);
         Some(net)
     } else {
-        let Some(mut dbn) = greedy(s, &stages(1), (&pixels, &labels))? else {
-            return Ok(exit_code(Ended::Interrupted));
+        let Some(mut dbn) = greedy(s, &stages, (&pixels, &labels))? else {
+            return Ok(exit_code(stages.ended()));
         };
         if !s.unsupervised() {
             results.add("layer by layer", told.error(&dbn.classify(told.pixels.as_view())?));
         }
         if s.up_down() > 0 {
-            if !up_down(s, &stages(2), &mut dbn, (&pixels, &labels), &told)?.is_final() {
-                return Ok(exit_code(Ended::Interrupted));
+            if !up_down(s, &stages, &mut dbn, (&pixels, &labels), &told)? {
+                return Ok(exit_code(stages.ended()));
             }
             results.add("up-down", told.error(&dbn.classify(told.pixels.as_view())?));
             let draws = Draws { sweeps: 20, chains: 2, averaged: 50, seed: s.common.seed };
@@ -249,8 +258,8 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
         (s.fine_tuning() > 0).then(|| dbn.to_classifier(CLASSES)).transpose()?
     };
     if let Some(mut net) = net {
-        if !fine_tune(s, &stages(3), &mut net, (&pixels, &labels), &told)?.is_final() {
-            return Ok(exit_code(Ended::Interrupted));
+        if !fine_tune(s, &stages, &mut net, (&pixels, &labels), &told)? {
+            return Ok(exit_code(stages.ended()));
         }
         results.add("back-propagation", told.error(&net.classify(told.pixels.as_view())?));
         save_predictor(&net, &s.notes(3), &out.join("network.safetensors"))?;
@@ -348,9 +357,8 @@ fn greedy(s: &Settings, stages: &Stages<'_>, (pixels, labels): (&dyn Samples, &d
         let momentum = if s.chains.is_some() { 0.0 } else { s.momentum };
         let (mut learned, mut sgd) = (objective(s, &rbm, seed), Sgd::new(Schedule::Constant(momentum)));
         let fit = Fit { penalty: Penalty { l1: 0.0, l2: s.l2 }, ..s.fit(s.epochs(), s.learning_rate, n) };
-        let ended =
-            stages.train(&format!("layer {}", k + 1), &fit, &mut rbm, (&mut *learned, &mut sgd), (data, vec![]))?;
-        if !ended.is_final() {
+        let stage = (&*format!("layer {}", k + 1), s.notes(1));
+        if !stages.train(stage, &fit, &mut rbm, (&mut *learned, &mut sgd), (data, vec![]))? {
             return Ok(None);
         }
         stack.push(rbm);
@@ -365,14 +373,14 @@ fn objective(s: &Settings, rbm: &Rbm, seed: u64) -> Box<dyn Objective<Rbm>> {
     Box::new(Contrastive::pcd(1, Chains::from_base(rbm, &independent, chains, derive(seed, "persistent chains"))))
 }
 
-/// All layers at once, both ways; three, six and ten sweeps at the top in turn.
+/// All layers at once, both ways; from three to ten sweeps at the top.
 fn up_down(
     s: &Settings,
     stages: &Stages<'_>,
     dbn: &mut Dbn,
     (pixels, labels): (&dyn Samples, &dyn Samples),
     told: &Told,
-) -> Result<Ended> {
+) -> Result<bool> {
     let both = Stacked::new(vec![pixels, labels])?;
     let fit = s.fit(s.up_down(), s.up_down_rate, both.n_samples());
     let k = Schedule::Linear { from: 3.0, to: 10.0, steps: fit.steps(both.n_samples()) };
@@ -384,7 +392,7 @@ fn up_down(
         metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
     }
     let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
-    stages.train("up-down", &fit, dbn, (&mut objective, &mut sgd), (&both, metrics))
+    stages.train(("up-down", s.notes(2)), &fit, dbn, (&mut objective, &mut sgd), (&both, metrics))
 }
 
 /// Back-propagation of the error of classes.
@@ -394,7 +402,7 @@ fn fine_tune(
     net: &mut Predictor,
     (pixels, labels): (&dyn Samples, &dyn Samples),
     told: &Told,
-) -> Result<Ended> {
+) -> Result<bool> {
     let both = Stacked::new(vec![pixels, labels])?;
     let data = slice(&both, 0..s.labelled.unwrap_or(both.n_samples()).min(both.n_samples()))?;
     let fit = Fit { max_norm: s.max_norm, ..s.fit(s.fine_tuning(), s.fine_tuning_rate, data.n_samples()) };
@@ -405,7 +413,7 @@ fn fine_tune(
         metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
     }
     let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
-    stages.train("back-propagation", &fit, net, (&mut objective, &mut sgd), (&data, metrics))
+    stages.train(("back-propagation", s.notes(3)), &fit, net, (&mut objective, &mut sgd), (&data, metrics))
 }
 
 /// Ten dreams of each class, a row each; without labels, a hundred of whatever it is.

@@ -183,7 +183,7 @@ impl<'a, M: Energy + ?Sized> Conditioned<'a, M> {
     /// [`Error::Shape`] if there is not one value for every given row, or some of a block alone.
     pub fn new(model: &'a M, given: &'a [f32]) -> Result<Self> {
         let (n, all) = (given.len(), model.blocks());
-        if n < model.n_given() || all.iter().any(|b| b.rows.start < n && n < b.rows.end) {
+        if n < model.n_given() || n > model.n_rows() || all.iter().any(|b| b.rows.start < n && n < b.rows.end) {
             let expected = format!("{}, and rows of whole blocks", model.n_given());
             return Err(Error::shape("values of the given rows", expected, n));
         }
@@ -240,6 +240,9 @@ impl<M: Learn + ?Sized> Learn for Conditioned<'_, M> {
         self.model.grad_params(self.full(x).as_view(), weights, grad);
     }
     fn grad_expected(&self, states: &mut States, phase: Phase, weights: &[f32], grad: &mut Params) {
+        if self.given.len() > self.model.n_visible() {
+            return self.grad_params(states.x(), weights, grad); // some latent units are fixed, and none averaged out
+        }
         self.model.grad_expected(&mut States::new(self.full(states.x())), phase, weights, grad);
     }
 }

@@ -112,6 +112,10 @@ pub trait Learn: Energy {
 
 /// Owns its parameters. Apart from [`Learn`], because borrowing adapters learn but do not own.
 pub trait Train: Learn {
+    /// What neither blocks nor parameters tell of the model, such as the activations of a network: a checkpoint of another is refused.
+    fn architecture(&self) -> String {
+        String::new()
+    }
     /// The only way in: afterwards packed copies are refreshed, symmetry and constraints restored.
     fn update(&mut self, f: &mut dyn FnMut(&mut Params));
 }

@@ -40,6 +40,7 @@ pub struct States {
 struct Known {
     fields: Vec<Version>,
     means: Vec<Version>,
+    inferred: Option<Version>, // the version that mean field was made for
     scratch: Vec<f32>,
 }
 
@@ -172,6 +173,7 @@ impl States {
         for known in &mut self.known {
             known.fields.clear();
             known.means.clear();
+            known.inferred = None;
         }
     }
     /// The parallel pieces with their columns, in order.
@@ -251,6 +253,10 @@ impl States {
     /// The states beside what was left in the place of fields.
     pub(crate) fn x_and_fields(&self) -> (MatRef<'_>, MatRef<'_>) {
         (self.x(), self.fields.as_view())
+    }
+    /// Whether mean field was made for this version of the model, and the states have not changed since.
+    pub(crate) fn is_inferred<M: Energy + ?Sized>(&self, model: &M) -> bool {
+        self.known.iter().all(|known| known.inferred == Some(model.version()))
     }
     /// Whether the means of some blocks are known.
     pub(crate) fn knows_means<M: Energy + ?Sized>(&self, model: &M, mut blocks: impl Iterator<Item = usize>) -> bool {
@@ -350,6 +356,7 @@ impl Slab<'_> {
     pub fn forget(&mut self) {
         self.known.fields.clear();
         self.known.means.clear();
+        self.known.inferred = None;
     }
     /// The field of a block given the present state, computed unless known.
     pub fn field<M: Gibbs + ?Sized>(&mut self, model: &M, block: usize) -> MatRef<'_> {
@@ -368,6 +375,10 @@ impl Slab<'_> {
         self.forget();
         let scratch = &mut self.known.scratch;
         Open { rows: self.rows, columns: self.columns, x: self.x, fields: self.fields, means: self.means, scratch }
+    }
+    /// Says that mean field was made.
+    pub(crate) fn mark_inferred<M: Energy + ?Sized>(&mut self, model: &M) {
+        self.known.inferred = Some(model.version());
     }
     /// Says that the fields of a block are those that the model gives at the present states: whoever wrote them so.
     pub(crate) fn vouch<M: Energy + ?Sized>(&mut self, model: &M, block: usize) {
@@ -391,6 +402,7 @@ impl Slab<'_> {
     /// What is frozen stays where it is.
     pub(crate) fn exchange(&mut self, other: &mut Slab<'_>, columns: impl Iterator<Item = usize>) {
         assert_eq!((self.rows, self.columns), (other.rows, other.columns), "slabs of one shape");
+        (self.known.inferred, other.known.inferred) = (None, None);
         agree(&mut self.known.fields, &mut other.known.fields);
         agree(&mut self.known.means, &mut other.known.means);
         for j in columns {
@@ -434,6 +446,7 @@ impl Slab<'_> {
             };
             response.apply(b, column, &mut self.known.scratch);
         }
+        self.known.inferred = None;
         let changed = |(k, v): (usize, &mut Version)| {
             if model.blocks()[k].group != b.group {
                 *v = Version::NONE;

@@ -16,7 +16,7 @@ pub struct Keep {
     /// Go on with the run in this folder, given the same settings; begin it if there is none. (Without this flag a run begins
     /// afresh, and what an earlier one left in the folder moves to subfolders `earlier`.)
     #[arg(long, value_name = "DIR")]
-    resume: Option<PathBuf>,
+    pub resume: Option<PathBuf>,
     /// Epochs between two checkpoints
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     checkpoint_epochs: usize,
@@ -65,6 +65,17 @@ impl Keep {
         data: &dyn Samples,
         (folder, about): (&Path, &About),
     ) -> Result<(Ended, Option<Checkpoints>)> {
+        self.train_stage(fit, run, data, (folder, about), (folder, Duration::ZERO))
+    }
+    /// The same as a stage of the run in the folder `whole`, which has taken some time already.
+    pub fn train_stage<M: Learner + ?Sized>(
+        &self,
+        fit: &Fit,
+        run: &mut Run<'_, M>,
+        data: &dyn Samples,
+        (folder, about): (&Path, &About),
+        (whole, spent): (&Path, Duration),
+    ) -> Result<(Ended, Option<Checkpoints>)> {
         let time = |minutes: f64| Duration::from_secs_f64(60.0 * minutes);
         let per_epoch = data.n_samples().div_ceil(fit.batch.max(1)) as u64;
         // First of all, for it keeps others out of the folder.
@@ -72,12 +83,12 @@ impl Keep {
         checkpoints.every = Some((self.checkpoint_epochs as u64).saturating_mul(per_epoch));
         checkpoints.interval = Some(time(self.checkpoint_minutes));
         run.checkpoints = Some(checkpoints);
-        run.pause = Pause { after: self.minutes.map(time), ..Pause::on_signals()? };
+        run.pause = Pause { after: self.minutes.map(|m| time(m).saturating_sub(spent)), ..Pause::on_signals()? };
         self.resume_or_begin(fit, run, data, (folder, about))?;
         let ended = fit.run(run, data).inspect_err(|e| {
             let outside = matches!(e, Error::Io { .. });
             if outside && run.checkpoints.as_ref().is_some_and(|kept| kept.last().is_some()) {
-                say(format_args!("the last checkpoint is good; once the cause is gone, --resume {}", folder.display()));
+                say(format_args!("the last checkpoint is good; once the cause is gone, --resume {}", whole.display()));
             }
         })?;
         // From here on there is nothing to lose: a signal ends the process.
@@ -89,7 +100,7 @@ impl Keep {
             Ended::Interrupted | Ended::TimeUp | Ended::Paused => {
                 let why = if ended == Ended::TimeUp { "the time is up" } else { "interrupted" };
                 say(format_args!("{why} at epoch {at:.2} of {}; the same command goes on with", fit.epochs));
-                say(format_args!("  --resume {}", folder.display()));
+                say(format_args!("  --resume {}", whole.display()));
             }
         }
         Ok((ended, run.checkpoints.take()))

@@ -30,7 +30,7 @@ use harmonium::objectives::{Contrastive, Supervised};
 use harmonium::optim::{Adam, Schedule, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
-use harmonium::train::{Activities, Ended, Fit};
+use harmonium::train::{Activities, Fit};
 use harmonium::units::{Bernoulli, Softmax};
 use harmonium::viz::{Panel, Series, curves, save_png};
 use harmonium::{Error, Mat, MatMut, Result};
@@ -143,6 +143,7 @@ fn main() -> ExitCode {
 /// All of a run, in order.
 fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let began = Instant::now();
+    Noise { fields: Some((1, s.noise)), ..Noise::default() }.check(1)?;
     let out = s.keep.folder(&s.out, "semantic_hashing")?;
     let (all, _) = s.corpus.read(s.quick, s.seed)?;
     let (train, evaluated) = s.corpus.split(&all, s.seed)?;
@@ -155,16 +156,16 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     }
     let (n, words) = (train.counts.len(), train.vocabulary.len());
     say(format_args!("{n} training documents, {} to evaluate, {words} words, {} bits", evaluated.counts.len(), s.bits));
-    let stages = Stages { keep: &s.keep, out: &out, program: "semantic_hashing", notes: s.notes() };
-    let Some(mut net) = layers(s, &stages, &train)? else { return Ok(exit_code(Ended::Interrupted)) };
+    let stages = Stages::begin(&s.keep, &out, "semantic_hashing", &s.notes())?;
+    let Some(mut net) = layers(s, &stages, &train)? else { return Ok(exit_code(stages.ended())) };
     let (shares, code) = (Shares(&train), s.hidden().len() + 1);
     let both = Stacked::new(vec![&train, &shares])?;
     let fit = s.fit(s.fine_tuning(), s.learning_rate, n);
     let noise = Noise { fields: Some((code, s.noise)), ..Noise::default() };
     let (mut objective, mut adam) = (Supervised::new(s.seed).with_noise(noise), Adam::default());
-    let ended = stages.train("back-propagation", &fit, &mut net, (&mut objective, &mut adam), (&both, vec![]))?;
-    if !ended.is_final() {
-        return Ok(exit_code(ended));
+    let stage = ("back-propagation", s.notes());
+    if !stages.train(stage, &fit, &mut net, (&mut objective, &mut adam), (&both, vec![]))? {
+        return Ok(exit_code(stages.ended()));
     }
     save_predictor(&net, &s.notes(), &out.join("network.safetensors"))?;
     let found = Found::of(&net, code, &train, &evaluated)?;
@@ -199,7 +200,7 @@ fn layers(s: &Settings, stages: &Stages<'_>, train: &Documents) -> Result<Option
     bottom.initialise(&mean_of(train)?, 1e-4, s.seed)?;
     let (mut cd, mut adam) = (Contrastive::cd(1, s.seed), Adam::default());
     let fit = s.fit(s.epochs(), 0.002, n);
-    if !stages.train("words", &fit, &mut bottom, (&mut cd, &mut adam), (train, vec![]))?.is_final() {
+    if !stages.train(("words", s.notes()), &fit, &mut bottom, (&mut cd, &mut adam), (train, vec![]))? {
         return Ok(None);
     }
     let first = features(&bottom, train.to_mat().as_view())?;
@@ -212,7 +213,7 @@ fn layers(s: &Settings, stages: &Stages<'_>, train: &Documents) -> Result<Option
         let (mut cd, mut sgd) = (Contrastive::cd(1, seed), Sgd::new(Schedule::Constant(0.9)));
         let (name, fit) =
             (if k + 1 == sizes.len() { "code".into() } else { format!("layer {}", k + 1) }, s.fit(s.epochs(), 0.05, n));
-        if !stages.train(&name, &fit, &mut rbm, (&mut cd, &mut sgd), (&data, vec![]))?.is_final() {
+        if !stages.train((&name, s.notes()), &fit, &mut rbm, (&mut cd, &mut sgd), (&data, vec![]))? {
             return Ok(None);
         }
         stack.push(rbm);

@@ -55,7 +55,7 @@ pub fn log_likelihood_bound<M: Marginal + Learn + ?Sized>(
 ///
 /// # Errors
 /// [`Error::Shape`] if the samples do not fit, [`Error::Value`] if there are no samples, or a sample has a value that its unit does
-/// not take, [`Error::Intractable`] if the model has inputs.
+/// not take, [`Error::Intractable`] if the model has inputs, or does not infer its latent units.
 pub fn log_likelihood_bounds<M: Marginal + Learn + ?Sized>(
     model: &M,
     samples: &dyn Samples,
@@ -79,6 +79,10 @@ pub fn log_likelihood_bounds<M: Marginal + Learn + ?Sized>(
 fn unnormalised<M: Marginal + Learn + ?Sized>(model: &M, states: &mut States) -> Result<Vec<f64>> {
     let (summed, visible) = (first_group(model), model.n_visible());
     model.infer(states);
+    let others = (0..model.blocks().len()).filter(|b| model.blocks()[*b].rows.start >= visible && !summed.contains(b));
+    if !states.knows_means(model, others) {
+        return Err(not_inferred());
+    }
     let mut bounds: Vec<f64> = energies_without(model, &summed, states.x())?.into_iter().map(|f| -f).collect();
     for (b, block) in model.blocks().iter().enumerate() {
         if block.rows.start < visible || summed.contains(&b) {
@@ -93,6 +97,13 @@ fn unnormalised<M: Marginal + Learn + ?Sized>(model: &M, states: &mut States) ->
         }
     }
     Ok(bounds)
+}
+
+fn not_inferred() -> Error {
+    Error::Intractable {
+        what: "a bound on the likelihood of a model that does not infer its latent units".into(),
+        instead: "a model whose `Learn::infer` makes their means",
+    }
 }
 
 /// An estimate of `log p(v)` of every column of `v` (visible units × samples), in nats, with its standard error: annealing of the
@@ -123,10 +134,7 @@ pub fn annealed_log_likelihoods<M: Marginal + Learn + ?Sized>(
         let mut base = vec![0.0; model.n_rows() - model.n_visible()];
         for (b, block) in latent() {
             let at = block.rows.start - model.n_visible();
-            let (field, _) = states.known(model, b).ok_or(Error::Intractable {
-                what: "a model that does not infer its latent units has no start for annealing them".into(),
-                instead: "a model whose `Learn::infer` makes their means",
-            })?;
+            let (field, _) = states.known(model, b).ok_or_else(not_inferred)?;
             base[at..at + block.rows.len()].copy_from_slice(col(&field, j));
         }
         let settings = Ais { seed: derive(settings.seed, &format!("sample {j}")), ..settings.clone() };

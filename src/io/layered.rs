@@ -52,10 +52,13 @@ pub fn parse_dbm(bytes: &[u8], path: &Path) -> Result<(Dbm, BTreeMap<String, Str
     if layers.len() < 2 {
         return Err(Error::format(path, format!("`{LAYERS}` must name a visible and a hidden layer at least")));
     }
-    // Biases first: a note alone could claim any number of units.
+    // Tensors first: a note alone could claim any number of units.
     for (l, layer) in layers.iter().enumerate() {
         let name = if l == 0 { "visible_bias".to_string() } else { format!("hidden{l}_bias") };
-        has(&file, &name, rows(layer), path)?;
+        has(&file, &name, &[rows(layer)], path)?;
+        if l > 0 {
+            has(&file, &format!("weights{l}"), &[rows(layer), rows(&layers[l - 1])], path)?;
+        }
     }
     let mut dbm = Dbm::with_layers(&layers.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let mut read = Ok(());
@@ -106,8 +109,8 @@ pub fn parse_dbn(bytes: &[u8], path: &Path) -> Result<(Dbn, BTreeMap<String, Str
         let name = if l == top { "top".to_string() } else { format!("generative{l}") };
         let mut visible = layers[l - 1].clone();
         visible.extend(label.iter().flatten().filter(|_| l == top).cloned());
-        has(&file, &format!("{name}.visible_bias"), rows(&visible), path)?;
-        has(&file, &format!("{name}.hidden_bias"), rows(&layers[l]), path)?;
+        has(&file, &format!("{name}.visible_bias"), &[rows(&visible)], path)?;
+        has(&file, &format!("{name}.weights"), &[rows(&layers[l]), rows(&visible)], path)?;
         stack.push(Rbm::with_layers(&visible, &layers[l]));
     }
     let mut dbn = Dbn::from_stack(stack)?;
@@ -160,12 +163,10 @@ pub fn parse_predictor(bytes: &[u8], path: &Path) -> Result<(Predictor, BTreeMap
     let hidden = hidden.collect::<Result<Vec<_>>>()?;
     let outputs = kinds(Some(outputs), LAYERS, None, path)?;
     let all: Vec<usize> = hidden.iter().map(|h| h.0).chain([rows(&outputs)]).collect();
-    all.iter().enumerate().try_for_each(|(k, n)| has(&file, &format!("bias{}", k + 1), *n, path))?;
-    if n_inputs > 0 && all[0] > 0 {
-        let shape = [all[0], n_inputs];
-        file.floats("weights1", &shape).map_err(|e| Error::format(path, e.to_string()))?;
-    } else {
-        return Err(wrong(&layers.join("; ")));
+    let mut below = n_inputs;
+    for (k, &n) in all.iter().enumerate() {
+        has(&file, &format!("weights{}", k + 1), &[n, below], path)?;
+        below = n;
     }
     let mut net = Predictor::new(n_inputs, &hidden, &outputs);
     let mut read = Ok(());
@@ -178,12 +179,12 @@ pub fn parse_predictor(bytes: &[u8], path: &Path) -> Result<(Predictor, BTreeMap
 fn rows(layer: &[Kind]) -> usize {
     layer.iter().fold(0, |sum, (rows, _)| sum.saturating_add(*rows))
 }
-/// Whether the file has a tensor of so many rows, or none are wanted.
-fn has(file: &TensorFile, name: &str, rows: usize, path: &Path) -> Result<()> {
-    if rows == 0 {
-        return Ok(());
+/// Whether the file has a tensor of this shape; a model of no units is none.
+fn has(file: &TensorFile, name: &str, shape: &[usize], path: &Path) -> Result<()> {
+    if shape.contains(&0) {
+        return Err(Error::format(path, format!("`{LAYERS}`: a layer without units")));
     }
-    file.floats(name, &[rows]).map(|_| ()).map_err(|e| Error::format(path, e.to_string()))
+    file.floats(name, shape).map(|_| ()).map_err(|e| Error::format(path, e.to_string()))
 }
 /// The layers as a note.
 fn text(layers: &[Vec<Block>]) -> String {

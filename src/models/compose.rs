@@ -51,7 +51,7 @@ impl Dbm {
     /// Takes over what the machines of all layers learned, from the first upwards.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one for each layer, of its units.
+    /// [`Error::Shape`] if there is not one for each layer, of the units of [`Dbm::machine_of_layer`], whose errors it has, too.
     pub fn compose(&mut self, machines: &[Rbm]) -> Result<()> {
         let top = self.n_layers() - 1;
         if machines.len() != top {
@@ -62,6 +62,13 @@ impl Dbm {
             if expected != got {
                 let [expected, got] = [expected, got].map(|shape| format!("{shape:?}"));
                 return Err(Error::shape(format!("weights of machine {}", k + 1), expected, got));
+            }
+            let kinds = |m: &Rbm| {
+                m.blocks().iter().map(|b| format!("{} {}", b.rows.len(), label(&*b.unit))).collect::<Vec<_>>()
+            };
+            let (expected, got) = (kinds(&self.machine_of_layer(k + 1)?).join(", "), kinds(machine).join(", "));
+            if expected != got {
+                return Err(Error::shape(format!("units of machine {}", k + 1), expected, got));
             }
         }
         let visible = self.bias_slot(0);

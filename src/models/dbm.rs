@@ -43,8 +43,7 @@ pub struct Dbm {
     blocks: Vec<Block>,
     layer: Vec<usize>,         // of every block
     thetas: Vec<Range<usize>>, // of every block, in the slot of its layer
-    /// How the posterior of the hidden units is approximated.
-    pub inference: MeanField,
+    pub(super) inference: MeanField,
 }
 
 impl Dbm {
@@ -110,6 +109,15 @@ impl Dbm {
             p.slice_mut(visible).copy_from_slice(&base[..d]);
         });
         Ok(())
+    }
+    /// How the posterior of the hidden units is approximated.
+    pub fn inference(&self) -> MeanField {
+        self.inference
+    }
+    /// Changes it; what was inferred before is forgotten.
+    pub fn set_inference(&mut self, inference: MeanField) {
+        self.inference = inference;
+        self.params.as_mut_slice(); // a new version
     }
     /// Number of visible rows.
     pub fn n_visible(&self) -> usize {

@@ -28,7 +28,7 @@ struct Directed {
 /// Layers of units from the visible one upwards; the two last are an RBM, which may have a label beside its lower layer.
 ///
 /// Parameters: those of every machine, under its name: `recognition1.weights`, `generative1.weights` …, `top.weights`; those that a
-/// directed layer does not use stay zero.
+/// directed layer does not use stay as they were.
 ///
 /// ```
 /// use harmonium::{Mat, models::{Dbn, Rbm}, units::Bernoulli};
@@ -47,10 +47,11 @@ pub struct Dbn {
 
 impl Dbn {
     /// The net that a stack of machines makes, each of which was learned on the hidden units of the one before: recognition and
-    /// generation have the same weights. The last may have more visible ranges after these, a label.
+    /// generation have the same weights. The last may have one more visible range after these, its label.
     ///
     /// # Errors
-    /// [`Error::Value`] if there is no machine, [`Error::Shape`] if one does not fit the one before.
+    /// [`Error::Value`] if there is no machine, or the last has more than a label beside these units; [`Error::Shape`] if one does not
+    /// fit the one before.
     pub fn from_stack(mut stack: Vec<Rbm>) -> Result<Self> {
         let top = stack.pop().ok_or_else(|| Error::value("machines of a deep belief net", "at least 1", 0))?;
         for (k, below) in stack.iter().enumerate() {
@@ -60,6 +61,12 @@ impl Dbn {
                 let what = format!("visible units of layer {}", k + 2);
                 return Err(Error::shape(what, own.join(", "), visible.join(", ")));
             }
+        }
+        let below = stack.last().map_or(0, Rbm::n_hidden);
+        let more = top.visible().iter().filter(|b| !stack.is_empty() && b.rows.start >= below).count();
+        if more > 1 || more == 1 && top.label_rows().is_err() {
+            let got = kinds(top.visible()).join(", ");
+            return Err(Error::value("what is beside the lower layer of the top", "one softmax unit, the label", got));
         }
         let lower: Vec<Directed> =
             stack.into_iter().map(|rbm| Directed { recognition: rbm.clone(), generative: rbm }).collect();

@@ -32,16 +32,17 @@ impl Default for MeanField {
 impl Dbm {
     /// [`Learn::infer`]
     pub(super) fn mean_field(&self, states: &mut States) {
-        let hidden = || (0..self.blocks().len()).filter(|b| self.blocks()[*b].rows.start >= self.n_visible());
-        if states.knows_means(self, hidden()) {
+        if states.is_inferred(self) {
             return;
         }
+        let hidden = || (0..self.blocks().len()).filter(|b| self.blocks()[*b].rows.start >= self.n_visible());
         states.par(|_, slab| {
             self.approach(slab);
             for b in hidden() {
                 slab.vouch(self, b);
                 slab.mean(self, b);
             }
+            slab.mark_inferred(self);
         });
     }
     /// Mean field of the columns of a slab, whose hidden rows may hold anything. Fields of odd layers are left as those given the
@@ -49,28 +50,33 @@ impl Dbm {
     fn approach(&self, slab: &mut Slab<'_>) {
         let mut open = slab.open();
         let mut scratch = std::mem::take(open.scratch);
-        let first = self.rows(1).len();
-        scratch.resize(scratch.len().max(first * open.columns + open.columns), 0.0);
-        let (pull, changes) = scratch.split_at_mut(first * open.columns);
+        let (columns, first) = (open.columns, self.rows(1).len());
+        let largest = (1..self.n_layers()).map(|l| self.rows(l).len()).max().unwrap_or(0);
+        let sizes = [first * columns, columns, columns, largest];
+        scratch.resize(scratch.len().max(sizes.iter().sum()), 0.0);
+        let (pull, rest) = scratch.split_at_mut(sizes[0]);
+        let (changes, rest) = rest.split_at_mut(columns);
+        let (last, means) = rest.split_at_mut(columns);
         self.pull_of_data(&open, pull);
-        self.upwards(&mut open, pull);
-        let even = || (2..self.n_layers()).step_by(2);
-        let changes = &mut changes[..open.columns];
-        changes.fill(f32::INFINITY);
+        last.fill(f32::INFINITY);
+        self.upwards(&mut open, pull, means);
+        // Not a number is not within any tolerance.
+        let moves = |change: f32| change.is_nan() || change > self.inference.tolerance;
         for _ in 0..if self.n_layers() > 2 { self.inference.passes.max(1) } else { 0 } {
-            if changes.iter().all(|c| *c <= self.inference.tolerance) {
+            if !last.iter().any(|c| moves(*c)) {
                 break;
             }
-            let moves: Vec<bool> = changes.iter().map(|c| *c > self.inference.tolerance).collect();
+            changes.fill(0.0);
             for l in (1..self.n_layers()).step_by(2) {
                 self.fields(l, &mut open, pull);
-                self.respond(l, &mut open, &moves, &mut |_, _| ());
+                self.respond(l, &mut open, (&|j| moves(last[j]), means), &mut |_, _| ());
             }
-            changes.iter_mut().zip(&moves).filter(|(_, m)| **m).for_each(|(c, _)| *c = 0.0);
-            for l in even() {
+            for l in (2..self.n_layers()).step_by(2) {
                 self.fields(l, &mut open, pull);
-                self.respond(l, &mut open, &moves, &mut |j, change| changes[j] = changes[j].max(change));
+                let changed = &mut |j: usize, change: f32| changes[j] = changes[j].max(change);
+                self.respond(l, &mut open, (&|j| moves(last[j]), means), changed);
             }
+            last.copy_from_slice(changes); // of columns that did not move, zero
         }
         (1..self.n_layers()).step_by(2).for_each(|l| self.fields(l, &mut open, pull));
         *open.scratch = scratch;
@@ -83,11 +89,10 @@ impl Dbm {
         self.add_below(1, 0..n, MatRef::from_slice(open.x, open.rows, open.columns), out);
     }
     /// The start: every layer given the one below with doubled weights, `b + 2Wx`; the top one has no layer above to make up for.
-    fn upwards(&self, open: &mut Open<'_>, pull: &[f32]) {
+    fn upwards(&self, open: &mut Open<'_>, pull: &[f32], means: &mut [f32]) {
         for column in open.x.chunks_exact_mut(open.rows) {
             column[self.n_visible()..].fill(0.0);
         }
-        let all = vec![true; open.columns];
         for l in 1..self.n_layers() {
             self.fields(l, open, pull);
             if l + 1 < self.n_layers() {
@@ -95,7 +100,7 @@ impl Dbm {
                     column[self.rows(l)].iter_mut().zip(self.bias(l)).for_each(|(f, b)| *f = 2.0 * *f - b);
                 }
             }
-            self.respond(l, open, &all, &mut |_, _| ());
+            self.respond(l, open, (&|_| true, means), &mut |_, _| ());
         }
     }
     /// The fields of layer `l` at the present means.
@@ -113,13 +118,18 @@ impl Dbm {
         self.add_above(l, 0..end - start, x, out);
     }
     /// Layer `l` becomes its means at its fields in the columns that `moves` names; `changed` is told by how much a column changes.
-    fn respond(&self, l: usize, open: &mut Open<'_>, moves: &[bool], changed: &mut dyn FnMut(usize, f32)) {
+    fn respond(
+        &self,
+        l: usize,
+        open: &mut Open<'_>,
+        (moves, means): (&dyn Fn(usize) -> bool, &mut [f32]),
+        changed: &mut dyn FnMut(usize, f32),
+    ) {
         let n = open.rows;
-        let mut means = vec![0.0; self.rows(l).len()];
         for b in self.blocks_of(l) {
             let (rows, unit) = (self.blocks()[b].rows.clone(), &self.blocks()[b].unit);
             let means = &mut means[..rows.len()];
-            for j in (0..open.columns).filter(|&j| moves[j]) {
+            for j in (0..open.columns).filter(|&j| moves(j)) {
                 unit.mean(self.theta(b, &[]), &open.fields[j * n..][rows.clone()], means);
                 let x = &mut open.x[j * n..][rows.clone()];
                 let change = x.iter().zip(&*means).fold(0f32, |most, (x, m)| most.max((x - m).abs()));

@@ -14,6 +14,12 @@ use crate::{Block, Energy, Error, Learn, Mat, MatRef, Result, States, Train};
 use std::any::Any;
 use std::sync::Arc;
 
+fn check_classes(classes: usize) -> Result<()> {
+    match classes {
+        0 => Err(Error::value("the number of classes", "at least 1", 0)),
+        _ => Ok(()),
+    }
+}
 /// What a layer of these units does as a layer of a network: its means.
 fn activation(blocks: &[Block]) -> Result<Activation> {
     let of = |b: &Block| {
@@ -41,8 +47,9 @@ impl Dbn {
     /// Activities of its layers are the net's means.
     ///
     /// # Errors
-    /// [`Error::Value`] if a layer has units whose mean is no [`Activation`].
+    /// [`Error::Value`] if a layer has units whose mean is no [`Activation`], or there are no classes.
     pub fn to_classifier(&self, classes: usize) -> Result<Predictor> {
+        check_classes(classes)?;
         let machines = self.upwards();
         let hidden =
             machines.iter().map(|m| Ok((m.n_hidden(), activation(m.hidden())?))).collect::<Result<Vec<_>>>()?;
@@ -145,8 +152,9 @@ impl Dbm {
     /// between has twice the weights from below, for there is no layer above it. The output's weights are zero.
     ///
     /// # Errors
-    /// [`Error::Value`] if a layer has units whose mean is no [`Activation`].
+    /// [`Error::Value`] if a layer has units whose mean is no [`Activation`], or there are no classes.
     pub fn to_classifier(&self, classes: usize) -> Result<Predictor> {
+        check_classes(classes)?;
         let depth = self.n_layers();
         let layer = |l: usize| {
             let blocks: Vec<Block> = self.blocks_of(l).map(|b| self.blocks()[b].clone()).collect();

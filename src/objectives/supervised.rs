@@ -47,8 +47,10 @@ impl Objective<Predictor> for Supervised {
         if batch.x.nrows() != model.n_rows() {
             return Err(Error::shape("rows of inputs and outputs", model.n_rows(), batch.x.nrows()));
         }
-        self.noise.check()?;
-        if batch.missing.as_ref().is_some_and(|m| m.iter().any(|m| *m)) {
+        self.noise.check(model.network().n_layers())?;
+        let gaps =
+            |m: &crate::MaskRef<'_>| m.column_iter().zip(batch.weights).any(|(m, w)| *w != 0.0 && m.iter().any(|m| *m));
+        if batch.missing.as_ref().is_some_and(gaps) {
             return Err(Error::value("missing entries of supervised data", "none", "some"));
         }
         let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();

@@ -107,7 +107,9 @@ impl Objective<Dbn> for UpDown {
         if batch.x.nrows() != d + label {
             return Err(Error::shape("rows of samples of a deep belief net", d + label, batch.x.nrows()));
         }
-        if batch.missing.as_ref().is_some_and(|m| m.iter().any(|m| *m)) {
+        let gaps =
+            |m: &crate::MaskRef<'_>| m.column_iter().zip(batch.weights).any(|(m, w)| *w != 0.0 && m.iter().any(|m| *m));
+        if batch.missing.as_ref().is_some_and(gaps) {
             return Err(Error::value("missing entries of data of a deep belief net", "none", "some"));
         }
         let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
@@ -125,7 +127,11 @@ impl Objective<Dbn> for UpDown {
         let mut at_top = Mat::zeros(below + label, x.ncols());
         at_top.rows_mut(0, below).copy_from(&x);
         at_top.rows_mut(below, label).copy_from(&samples.rows(d, label));
-        let mut of_top = self.of_top.take().unwrap_or_else(|| dbn.top().params().zeros_like());
+        let mut of_top = self
+            .of_top
+            .take()
+            .filter(|p| p.slots() == dbn.top().params().slots())
+            .unwrap_or_else(|| dbn.top().params().zeros_like());
         let report =
             self.top.gradient(dbn.top(), &Batch { x: at_top.as_view(), missing: None, ..*batch }, &mut of_top)?;
         grad.as_mut_slice()[dbn.top_slots().1].copy_from_slice(of_top.as_slice());

@@ -14,7 +14,7 @@ pub const ABOUT_FORMAT: u64 = 1;
 pub(super) const FILE: &str = "run.json";
 
 /// What runs leave in their folder, beside checkpoints.
-const LEFT: [&str; 10] = [
+const LEFT: [&str; 16] = [
     FILE,
     "metrics.jsonl",
     "snapshots.safetensors",
@@ -25,6 +25,12 @@ const LEFT: [&str; 10] = [
     "samples.png",
     "curves.png",
     "report.html",
+    "network.safetensors",
+    "dreams.png",
+    "reconstructions.png",
+    "map.png",
+    "retrieval.png",
+    "wrong.png",
 ];
 
 /// A run when it begins.

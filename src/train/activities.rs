@@ -95,9 +95,9 @@ impl Samples for Activities<'_> {
         for (l, machine) in self.layers.iter().enumerate() {
             let mut states = States::default();
             states.clamp(machine.n_rows(), x.as_view());
-            let stream = |j: usize| {
+            let stream = |b: usize, j: usize| {
                 let seed = self.drawn?;
-                Some(ChainRng::new(keyed(seed, &[l as u64, epoch, index[j] as u64]).random()))
+                Some(ChainRng::new(keyed(seed, &[l as u64, epoch, index[j] as u64, b as u64]).random()))
             };
             let (d, mut up) = (machine.n_visible(), Mat::zeros(machine.n_hidden(), index.len()));
             for b in machine.hidden_blocks() {
@@ -109,7 +109,7 @@ impl Samples for Activities<'_> {
                 let (fields, theta) = (states.field(machine, b), machine.theta(b, &[]));
                 for (j, mut column) in up.column_iter_mut().enumerate() {
                     let to = &mut column.as_mut_slice()[rows.start - d..rows.end - d];
-                    if let Some(mut rng) = stream(j) {
+                    if let Some(mut rng) = stream(b, j) {
                         machine.blocks()[b].unit.sample(theta, linalg::col(&fields, j), to, &mut rng);
                     }
                 }

@@ -17,7 +17,7 @@ pub trait Learner {
     fn data_blocks(&self) -> Vec<Block>;
     /// All units by name: a checkpoint of others is refused.
     fn describe(&self) -> String;
-    /// What takes new parameters to the zero-sum gauge of softmax units ([`crate::models::zero_sum`]); nothing, where there is none.
+    /// What takes new parameters to the zero-sum gauge of softmax units ([`crate::models::zero_sum`]); nothing, of what is no one energy.
     fn gauge(&self) -> Box<dyn Fn(&mut Params)> {
         Box::new(|_| ())
     }
@@ -37,7 +37,8 @@ impl<M: Train + ?Sized> Learner for M {
         self.blocks().iter().filter(|b| b.rows.end <= Learn::n_visible(self)).cloned().collect()
     }
     fn describe(&self) -> String {
-        self.blocks().iter().map(|b| format!("{} {}", b.rows.len(), label(&*b.unit))).collect::<Vec<_>>().join(", ")
+        let blocks = self.blocks().iter().map(|b| format!("{} {}", b.rows.len(), label(&*b.unit)));
+        blocks.chain([self.architecture()].into_iter().filter(|a| !a.is_empty())).collect::<Vec<_>>().join(", ")
     }
     fn gauge(&self) -> Box<dyn Fn(&mut Params)> {
         let gauge = Gauge::of(self);

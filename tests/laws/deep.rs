@@ -166,7 +166,7 @@ fn more_passes_never_lower_the_bound() {
             if discrete { visible_states(&dbm) } else { Mat::from_fn(3, 4, |i, j| 0.3 * i as f32 - 0.2 * j as f32) };
         let mut last = vec![f64::NEG_INFINITY; v.ncols()];
         for passes in [1, 2, 3, 5, 10, 30] {
-            dbm.inference = MeanField { tolerance: 0.0, passes };
+            dbm.set_inference(MeanField { tolerance: 0.0, passes });
             let bounds = log_likelihood_bounds(&dbm, &v, &LogPartition::exact(0.0)).unwrap();
             for (now, before) in bounds.iter().zip(&last) {
                 assert!(now >= &(before - 1e-4), "{}, {passes} passes: {now} after {before}", name(&dbm));
@@ -179,7 +179,7 @@ fn more_passes_never_lower_the_bound() {
 #[test]
 fn mean_field_is_a_fixed_point_sample_by_sample() {
     let mut dbm = random(Dbm::new(&[bernoulli(6), bernoulli(5), bernoulli(4), bernoulli(3)]), 0.7, 3);
-    dbm.inference = MeanField { tolerance: 1e-6, passes: 1000 };
+    dbm.set_inference(MeanField { tolerance: 1e-6, passes: 1000 });
     let v = Mat::from_fn(6, 40, |i, j| ((j >> i) & 1) as f32);
     let infer = |v: &Mat| {
         let mut states = States::default();

@@ -48,7 +48,7 @@ impl Activation {
         match self {
             Self::Sigmoid => sigmoid_to(1.0, field, (1.0, 0.0), out),
             Self::Tanh => sigmoid_to(2.0, field, (2.0, -1.0), out), // tanh φ = 2σ(2φ) - 1
-            Self::Relu => each(|x| x.max(0.0)),
+            Self::Relu => each(|x| if x < 0.0 { 0.0 } else { x }),  // what is no number stays none
             Self::Softplus => each(|x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
             Self::Silu => each(|x| x * sigmoid(x)),
             Self::Linear => out.copy_from_slice(field),

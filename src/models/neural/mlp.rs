@@ -31,17 +31,20 @@ pub struct Noise {
     pub fields: Option<(usize, f32)>,
 }
 impl Noise {
-    /// Whether shares and the deviation are numbers that make sense.
+    /// Whether shares and the deviation are numbers that make sense, and there is such a layer among so many.
     ///
     /// # Errors
     /// [`Error::Value`] if they do not.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self, layers: usize) -> Result<()> {
         if let Some(share) = [self.drop_inputs, self.drop_hidden].into_iter().find(|s| !(0.0..1.0).contains(s)) {
             return Err(Error::value("a share of dropout", "at least 0 and below 1", share));
         }
         match self.fields {
             Some((_, deviation)) if !deviation.is_finite() || deviation < 0.0 => {
                 Err(Error::value("the deviation of noise", "a number, at least 0", deviation))
+            }
+            Some((layer, _)) if layer == 0 || layer > layers => {
+                Err(Error::value("the layer with noise in its fields", format!("from 1 to {layers}"), layer))
             }
             _ => Ok(()),
         }
@@ -116,11 +119,17 @@ impl Mlp {
             slots.iter().map(|(n, role, r, c)| (&**n, *role, *r, *c)).collect();
         Self { params: Params::zeros(&slots), rows, activations: layers.iter().map(|l| l.1).collect() }
     }
-    /// Normal weights of variance `1 / inputs of the layer`, twice that into [`Activation::Relu`] (He and others 2015); biases 0.
+    /// Normal weights of variance `1 / inputs of the layer`, so that activities neither grow nor fade from layer to layer; twice that
+    /// into [`Activation::Relu`] (He and others 2015), and 16 times into [`Activation::Sigmoid`], whose slope is a quarter (Glorot and
+    /// Bengio 2010); biases 0.
     pub fn initialise(&mut self, seed: u64) {
         let mut rng = ChainRng::new(derive(seed, "weights of a network"));
         for l in 1..=self.n_layers() {
-            let gain = if self.activation(l) == Activation::Relu { 2.0 } else { 1.0 };
+            let gain = match self.activation(l) {
+                Activation::Relu => 2.0,
+                Activation::Sigmoid => 16.0,
+                _ => 1.0,
+            };
             let deviation = (gain / self.rows[l - 1].len().max(1) as f32).sqrt();
             for w in self.params.slice_mut(2 * l - 2) {
                 let z: f32 = StandardNormal.sample(&mut rng);
@@ -214,7 +223,7 @@ impl Mlp {
     /// a loss by these fields.
     ///
     /// # Panics
-    /// If there is not one row an input.
+    /// If there is not one row an input; noise is as [`Noise::check`] wants it, or the numbers are none.
     pub fn pass(&self, work: &mut Work, x: MatRef<'_>, noise: Noise, at_output: &AtOutput<'_>) {
         assert_eq!(x.nrows(), self.n_inputs(), "inputs of a network");
         let last = self.rows(self.n_layers());

@@ -8,9 +8,11 @@ use super::{Activation, Mlp, Noise, Work};
 use crate::linalg::{axpy, col, dot};
 use crate::models::{Kind, grad_theta, grad_theta_expected};
 use crate::params::Role;
+use crate::units::Softmax;
 use crate::{
     Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Result, States, Train, Version,
 };
+use std::any::Any;
 use std::ops::Range;
 
 /// `E(y | u) = U(y) - yᵀf(u)` with a network `f`; a state is the inputs `u`, which are given, then the rows of `y`.
@@ -75,11 +77,16 @@ impl Predictor {
         }
         Ok(out)
     }
-    /// The most probable class of every sample, where one range of units is predicted, and it is one class.
+    /// The most probable class of every sample, where one softmax unit is predicted.
     ///
     /// # Errors
-    /// Those of [`Predictor::predict`].
+    /// [`Error::Value`] if it is another, and those of [`Predictor::predict`].
     pub fn classify(&self, u: MatRef<'_>) -> Result<Vec<usize>> {
+        let is_class = |b: &Block| (&*b.unit as &dyn Any).is::<Softmax>() && b.rows.len() == b.unit.width();
+        if !matches!(&self.blocks[..], [one] if is_class(one)) {
+            let got = self.blocks.iter().map(|b| format!("{} {}", b.rows.len(), b.unit.name())).collect::<Vec<_>>();
+            return Err(Error::value("what a classifier predicts", "one softmax unit", got.join(", ")));
+        }
         Ok(self.network.forward(u)?.column_iter().map(|f| f.imax()).collect())
     }
     /// `log p(y | u)` of every sample, in nats, of states (inputs, then what is predicted × samples); of samples whose `y` is a mean,
@@ -221,6 +228,10 @@ impl Learn for Predictor {
     }
 }
 impl Train for Predictor {
+    fn architecture(&self) -> String {
+        let hidden = (1..self.network.n_layers()).map(|l| self.network.activation(l).name());
+        format!("activations {}", hidden.collect::<Vec<_>>().join(" "))
+    }
     fn update(&mut self, f: &mut dyn FnMut(&mut Params)) {
         let slots = self.network.params().layout();
         f(self.network.params_mut());
