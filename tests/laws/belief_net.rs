@@ -251,3 +251,30 @@ fn up_down_learning_raises_the_exact_likelihood() {
     println!("{before} → {after}, gap {gap_before} → {}", gap(&dbn, after));
     assert_eq!(data.n_samples(), 600);
 }
+#[test]
+fn what_does_not_fit_is_refused() {
+    let [dbn, _, labelled] = nets();
+    let log_z = LogPartition::exact(0.0);
+    let says = |data: &Mat, draws| belief_net_bounds(&dbn, data, &log_z, draws, 1).expect_err("refused").to_string();
+    assert!(says(&Mat::zeros(3, 2), 5).contains("rows of samples"));
+    assert!(says(&Mat::zeros(4, 2), 0).contains("draws"));
+    assert!(says(&Mat::from_element(4, 2, 0.5), 5).contains("unit 0 of sample 0"));
+    assert!(dbn.up(Mat::zeros(3, 1).as_view()).is_err() && dbn.down(Mat::zeros(4, 1).as_view()).is_err());
+    assert!(dbn.class_log_probabilities(Mat::zeros(4, 1).as_view()).is_err());
+    assert!(labelled.class_log_probabilities(Mat::zeros(4, 1).as_view()).is_ok());
+    assert!(dbn.to_classifier(0).is_err());
+    let machine = Rbm::new((4, Bernoulli), (3, Bernoulli));
+    assert!(Activities::new(std::slice::from_ref(&machine), &Mat::zeros(5, 2)).is_err());
+    let missing = harmonium::Mask::repeat(4, 2, true);
+    let gaps = harmonium::data::Masked::new(Mat::zeros(4, 2), missing).unwrap();
+    assert!(Activities::new(std::slice::from_ref(&machine), &gaps).is_err());
+    // A top may have one label beside its lower layer, and nothing else.
+    let bernoulli = |n: usize| (n, Arc::new(Bernoulli) as Arc<dyn harmonium::Unit>);
+    let beside = |more: &[(usize, Arc<dyn harmonium::Unit>)]| {
+        let top = Rbm::with_layers(&[&[bernoulli(3)], more].concat(), &[bernoulli(2)]);
+        Dbn::from_stack(vec![machine.clone(), top]).is_ok()
+    };
+    let softmax = || (3, Arc::new(harmonium::units::Softmax { q: 3 }) as Arc<dyn harmonium::Unit>);
+    assert!(beside(&[]) && beside(&[softmax()]));
+    assert!(!beside(&[bernoulli(2)]) && !beside(&[bernoulli(2), softmax()]));
+}

@@ -385,3 +385,46 @@ fn missing_entries_are_filled() {
     assert!(row[0] > 0.6 && row[1] < 0.4 && row[2] > 0.6, "columns go on: {row:?}");
     assert_eq!(features(&dbm, half.as_view()).unwrap().nrows(), 12);
 }
+/// A network that begins with the machine's weights says at first what mean field says.
+#[test]
+fn the_network_of_a_deep_machine_has_its_means() {
+    for layers in [vec![bernoulli(6), bernoulli(5), bernoulli(4)], vec![bernoulli(6), with(5, Spin)]] {
+        let mut dbm = random(Dbm::new(&layers), 0.5, 3);
+        dbm.set_inference(MeanField { tolerance: 1e-6, passes: 1000 });
+        let v = Mat::from_fn(6, 20, |i, j| ((i * 5 + j * 3) % 7) as f32 / 6.0);
+        let means = features(&dbm, v.as_view()).unwrap();
+        let (net, inputs) = (dbm.to_classifier(3).unwrap(), dbm.network_inputs(v.as_view()).unwrap());
+        let first = net.network().forward_to(1, inputs.as_view()).unwrap();
+        assert!(first.relative_eq(&means.rows(0, 5), 1e-4, 1e-4));
+        if layers.len() == 3 {
+            assert!(net.network().forward_to(2, inputs.as_view()).unwrap().relative_eq(&means.rows(5, 4), 1e-4, 1e-4));
+        }
+        assert!(net.predict(inputs.as_view()).unwrap().iter().all(|p| (p - 1.0 / 3.0).abs() < 1e-6));
+        assert!(dbm.to_classifier(0).is_err() && dbm.network_inputs(v.rows(0, 5)).is_err());
+    }
+}
+#[test]
+fn what_does_not_fit_is_refused() {
+    let dbm = random(Dbm::new(&[bernoulli(4), bernoulli(3), bernoulli(2)]), 0.5, 1);
+    let log_z = LogPartition::exact(0.0);
+    let says = |data: &Mat| log_likelihood_bounds(&dbm, data, &log_z).expect_err("refused").to_string();
+    assert!(says(&Mat::zeros(3, 2)).contains("rows of samples"));
+    assert!(says(&Mat::from_element(4, 2, 0.5)).contains("unit 0 of sample 0"));
+    assert!(says(&Mat::zeros(4, 0)).contains("number of samples"));
+    assert!(
+        log_likelihoods(&dbm, &Mat::zeros(4, 1), &log_z).expect_err("no closed form").to_string().contains("bounds")
+    );
+    let settings = Ais { betas: Ais::linear(3), runs: 2, seed: 1 };
+    assert!(annealed_log_likelihoods(&dbm, Mat::zeros(3, 1).as_view(), &log_z, &settings).is_err());
+    // More fixed than there is; and a part of a block.
+    assert!(Conditioned::new(&dbm, &[0.0; 10]).is_err() && Conditioned::new(&dbm, &[0.0; 3]).is_err());
+    // Hidden units of which a part is fixed are not inferred, and have no bound.
+    let two = Dbm::with_layers(&[&[bernoulli(2), bernoulli(2)], &[bernoulli(3)], &[bernoulli(2)]]);
+    let half = Conditioned::new(&two, &[0.0, 1.0]).unwrap();
+    assert!(
+        log_likelihood_bounds(&half, &Mat::zeros(2, 1), &log_z).expect_err("no bound").to_string().contains("infer")
+    );
+    let mut machines: Vec<Rbm> = (1..3).map(|l| dbm.machine_of_layer(l).unwrap()).collect();
+    machines[0] = Rbm::new((4, Bernoulli), (3, Bernoulli)); // not doubled
+    assert!(dbm.clone().compose(&machines).expect_err("other units").to_string().contains("units of machine 1"));
+}

@@ -198,3 +198,45 @@ fn dropout_leaves_averages_as_they_are() {
         assert!((d - k).abs() < 5.0 * 1.5 * (k.abs() + 0.3 * n as f32) / (n as f32).sqrt(), "{d} instead of {k}");
     }
 }
+#[test]
+fn what_does_not_fit_is_refused() {
+    let net = predictors().remove(0);
+    let x = Mat::zeros(net.n_rows(), 3);
+    let gradient = |noise: Noise, x: &Mat| {
+        let batch = Batch { x: x.as_view(), weights: &[1.0; 3], missing: None, step: 0 };
+        Supervised::new(1).with_noise(noise).gradient(&net, &batch, &mut net.params().zeros_like())
+    };
+    assert!(gradient(Noise::default(), &x).is_ok());
+    assert!(gradient(Noise::default(), &Mat::zeros(5, 3)).is_err());
+    for noise in [
+        Noise { drop_inputs: 1.0, ..Noise::default() },
+        Noise { drop_hidden: f32::NAN, ..Noise::default() },
+        Noise { fields: Some((1, f32::INFINITY)), ..Noise::default() },
+        Noise { fields: Some((0, 1.0)), ..Noise::default() },
+        Noise { fields: Some((4, 1.0)), ..Noise::default() },
+    ] {
+        assert!(gradient(noise, &x).is_err(), "{noise:?}");
+    }
+    assert!(net.predict(Mat::zeros(3, 1).as_view()).is_err() && net.classify(Mat::zeros(4, 1).as_view()).is_ok());
+    assert!(predictors()[1].classify(Mat::zeros(4, 1).as_view()).is_err()); // two bits are no class
+    let mut not_a_number = [f32::NAN];
+    Activation::Relu.apply(&[f32::NAN], &mut not_a_number);
+    assert!(not_a_number[0].is_nan());
+}
+/// Noise in fields has the deviation it is said to have.
+#[test]
+fn noise_in_fields_is_normal() {
+    let mut net = Mlp::new(3, &[(4, Activation::Linear), (2, Activation::Linear)]);
+    net.initialise(3);
+    let (n, x) = (20_000u32, Mat::from_element(3, 20_000, 0.7));
+    let noise = Noise { fields: Some((1, 0.5)), ..Noise::default() };
+    let mut work = Work::new(1);
+    net.pass(&mut work, x.as_view(), noise, &|_, _, _| ());
+    let plain = net.forward_to(1, x.columns(0, 1)).unwrap();
+    for (i, row) in work.activities(net.rows(1)).row_iter().enumerate() {
+        let mean = row.iter().map(|v| f64::from(*v)).sum::<f64>() / f64::from(n);
+        let variance = row.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / f64::from(n);
+        assert!((mean - f64::from(plain[i])).abs() < 5.0 * 0.5 / f64::from(n).sqrt());
+        assert!((variance / 0.25 - 1.0).abs() < 5.0 * (2.0 / f64::from(n)).sqrt());
+    }
+}
