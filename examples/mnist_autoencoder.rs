@@ -5,6 +5,11 @@
 //! cargo run --release --example mnist_autoencoder
 //! cargo run --release --example mnist_autoencoder -- --code 2
 //! ```
+//!
+//! The squared error of a test image is 3.02 by the network, 20.45 by the unrolled stack before back-propagation, and 13.87 by principal
+//! components (published: 3.00 and 13.87). Seed 1; 20 minutes on two cores that four other runs shared, some 8 alone. It draws
+//! `reconstructions.png` (images, the network's, components') and `map.png`, codes in the plane: the second command makes codes of two
+//! numbers, for a map that is the code.
 mod common;
 
 use clap::Parser;
@@ -46,7 +51,7 @@ struct Settings {
     /// Passes over the training images, for each layer [default: 10]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Passes of back-propagation [default: 60]
+    /// Passes of back-propagation [default: 50]
     #[arg(long, value_name = "N")]
     fine_tuning: Option<u64>,
     /// Learning rate of a layer's first update; it falls linearly to 0 (a hundredth of it for the code, whose units are real)
@@ -81,7 +86,7 @@ impl Settings {
         if self.random { 0 } else { self.epochs.unwrap_or(if self.quick { 1 } else { 10 }) }
     }
     fn fine_tuning(&self) -> u64 {
-        self.fine_tuning.unwrap_or(if self.quick { 1 } else { 60 })
+        self.fine_tuning.unwrap_or(if self.quick { 1 } else { 50 })
     }
     /// The settings that layers depend on, or those of back-propagation as well.
     fn notes(&self, all: bool) -> BTreeMap<String, String> {

@@ -3,7 +3,13 @@
 //!
 //! ```text
 //! cargo run --release --example mnist_dbm
+//! cargo run --release --example mnist_dbm -- --model target/mnist_dbm/model.safetensors --out target/mnist_dbm/classifier \
+//!     --fine-tuning 80 --fine-tuning-rate 0.001 --batch 50 --drop-inputs 0 --drop-hidden 0.3 --inputs bits
 //! ```
+//!
+//! The first tells that the log-likelihood of the test images is at least -86.26 ± 0.10 nats on average (published: -84.62), and that
+//! annealing given each of a hundred images says the same as their bounds. It took 43 minutes on two cores that other runs shared, some 17
+//! alone. The second takes its machine, and tells an error of 1.33 % (published: 0.95 %) after 20 minutes, likewise shared. (Seed 1.)
 mod common;
 
 use clap::{Parser, ValueEnum};

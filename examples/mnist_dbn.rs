@@ -59,6 +59,12 @@ struct Settings {
     /// Learning rate of up-down learning's first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.05)]
     up_down_rate: f32,
+    /// Persistent chains at the top in up-down learning: dreams begin where they are
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
+    dreams: usize,
+    /// Gibbs sweeps of theirs in an update
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
+    k: usize,
     /// Learning rate of back-propagation's first update; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     fine_tuning_rate: f32,
@@ -152,7 +158,12 @@ impl Settings {
             ("held_out", self.held_out.to_string()),
             ("seed", self.common.seed.to_string()),
         ];
-        let up_down = vec![("up_down", self.up_down().to_string()), ("up_down_rate", self.up_down_rate.to_string())];
+        let up_down = vec![
+            ("up_down", self.up_down().to_string()),
+            ("up_down_rate", self.up_down_rate.to_string()),
+            ("dreams", self.dreams.to_string()),
+            ("k", self.k.to_string()),
+        ];
         let fine_tuning = vec![
             ("fine_tuning", self.fine_tuning().to_string()),
             ("fine_tuning_rate", self.fine_tuning_rate.to_string()),
@@ -373,7 +384,7 @@ fn objective(s: &Settings, rbm: &Rbm, seed: u64) -> Box<dyn Objective<Rbm>> {
     Box::new(Contrastive::pcd(1, Chains::from_base(rbm, &independent, chains, derive(seed, "persistent chains"))))
 }
 
-/// All layers at once, both ways; from three to ten sweeps at the top.
+/// All layers at once, both ways, with persistent chains at the top: contrastive divergence leaves probability where no digit is.
 fn up_down(
     s: &Settings,
     stages: &Stages<'_>,
@@ -383,8 +394,10 @@ fn up_down(
 ) -> Result<bool> {
     let both = Stacked::new(vec![pixels, labels])?;
     let fit = s.fit(s.up_down(), s.up_down_rate, both.n_samples());
-    let k = Schedule::Linear { from: 3.0, to: 10.0, steps: fit.steps(both.n_samples()) };
-    let mut objective = UpDown::new(3, s.common.seed).with_k(k);
+    let top = dbn.top();
+    let independent = [top.visible_bias(), &vec![0.0; top.n_hidden()]].concat();
+    let chains = Chains::from_base(top, &independent, s.dreams, derive(s.common.seed, "dreams"));
+    let mut objective = UpDown::persistent(s.k, chains, s.common.seed);
     objective.mean_dreams = s.inputs == Inputs::Grey;
     let mut metrics: Vec<Box<dyn Metric<Dbn> + '_>> = vec![];
     if s.held_out > 0 {

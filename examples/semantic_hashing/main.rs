@@ -5,6 +5,11 @@
 //! cargo run --release --example semantic_hashing
 //! cargo run --release --example semantic_hashing -- --debian
 //! ```
+//!
+//! For descriptions of Debian 12's packages, 27,337 of which are learned from, the document of the nearest code of 32 bits is of the same
+//! section for 38.1 %, the nearest by TF-IDF for 46.6 %; of documents within one bit 46.8 % are, 0.16 ms a query instead of 15 (chance: 3.4 %).
+//! Seed 1; 7 minutes on two cores that other runs shared. Documents of the known model, which the first command takes, are found better by
+//! codes (92.3 %) than by words (89.6 %), in 21 s.
 #[path = "../documents/corpus.rs"]
 mod corpus;
 #[path = "../documents/debian.rs"]

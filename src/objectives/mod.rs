@@ -18,7 +18,7 @@ pub use contrastive::Contrastive;
 pub use coordinates::Coordinates;
 pub use discriminative::Discriminative;
 pub use fast_weights::FastWeights;
-pub use negative::{Enumerated, FromData, Negative, Negatives, Persistent};
+pub use negative::{Ends, Enumerated, FromData, Negative, Negatives, Persistent};
 pub use positive::{Clamped, Filled, Positive};
 pub use sparsity::Sparsity;
 pub use standardising::Standardising;

@@ -33,6 +33,12 @@ pub trait Negative<M: ?Sized>: Resume {
     fn learned(&mut self, gradient: &Params);
 }
 
+/// Negative states that are where chains of the last update ended.
+pub trait Ends {
+    /// Those states.
+    fn ends(&self) -> &States;
+}
+
 /// A kernel so many times.
 struct Repeated<'a, K> {
     kernel: &'a K,
@@ -76,9 +82,15 @@ impl<K> FromData<K> {
         let chains = Chains::new(Mat::zeros(0, 0), derive(seed, "negative phase"));
         Self { kernel, k: Schedule::Constant(1.0), chains }
     }
-    /// Where the chains of the last update ended.
-    pub fn chains(&self) -> &Chains {
-        &self.chains
+}
+impl<K> Ends for FromData<K> {
+    fn ends(&self) -> &States {
+        &self.chains.states
+    }
+}
+impl<K> Ends for Persistent<K> {
+    fn ends(&self) -> &States {
+        &self.chains.states
     }
 }
 impl<M: Energy + ?Sized, K: Kernel<M>> Negative<M> for FromData<K> {

@@ -10,7 +10,7 @@
 //! - Hinton, Dayan, Frey and Neal, "The wake-sleep algorithm for unsupervised neural networks", 1995.
 //! - Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", 2006, appendix B.
 
-use super::{Contrastive, FromData, Objective, Report};
+use super::{Contrastive, Ends, FromData, Negative, Objective, Persistent, Report};
 use crate::models::{Dbn, Rbm};
 use crate::optim::Schedule;
 use crate::rng::derive;
@@ -29,28 +29,41 @@ use crate::{Batch, Energy, Error, Learn, Mat, MatRef, Params, Response, Result, 
 /// # Ok::<(), harmonium::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct UpDown {
-    /// How the machine at the top learns: contrastive divergence, whose `k` may rise over a run (3, 6 and 10 in the publication).
-    pub top: Contrastive<FromData<BlockGibbs>>,
+pub struct UpDown<N = FromData<BlockGibbs>> {
+    /// How the machine at the top learns: by contrastive divergence, whose `k` may rise over a run (3, 6 and 10 in the publication), or
+    /// by persistent chains.
+    pub top: Contrastive<N>,
     /// Whether dreams end with the means of the visible units, as suits grey levels, or with draws, as suits bits.
     pub mean_dreams: bool,
     wake: Vec<Chains>,
     sleep: Vec<Chains>,
     of_top: Option<Params>,
-    weights: Vec<f32>,
+    weights: [Vec<f32>; 2], // of the data, and of dreams
     seed: u64,
 }
 
 impl UpDown {
     /// Contrastive divergence of `k` sweeps at the top, by plain gradients; dreams end with means.
     pub fn new(k: usize, seed: u64) -> Self {
-        let top = Contrastive::cd(k, derive(seed, "top of a belief net")).plain();
-        Self { top, mean_dreams: true, wake: vec![], sleep: vec![], of_top: None, weights: vec![], seed }
+        Self::with_top(Contrastive::cd(k, derive(seed, "top of a belief net")).plain(), seed)
     }
     /// The same with as many sweeps at the top as this says, by step.
     pub fn with_k(mut self, k: Schedule) -> Self {
         self.top.negative.k = k;
         self
+    }
+}
+impl UpDown<Persistent<BlockGibbs>> {
+    /// With these persistent chains at the top, of `k` sweeps an update, by centred gradients: they go where the machine has probability,
+    /// far from the data too, which contrastive divergence over many updates leaves there. Dreams begin where they are.
+    pub fn persistent(k: usize, chains: Chains, seed: u64) -> Self {
+        Self::with_top(Contrastive::pcd(k, chains), seed)
+    }
+}
+impl<N> UpDown<N> {
+    /// With any contrastive objective for the machine at the top.
+    pub fn with_top(top: Contrastive<N>, seed: u64) -> Self {
+        Self { top, mean_dreams: true, wake: vec![], sleep: vec![], of_top: None, weights: [vec![], vec![]], seed }
     }
     /// Streams for every directed layer, both ways.
     fn fit(&mut self, lower: usize) {
@@ -66,7 +79,7 @@ impl UpDown {
             chains.reshape(machine.n_rows(), x.ncols());
             chains.states.clamp(machine.n_rows(), x.as_view());
             respond(chains, machine, true, true);
-            dbn.grad_generative(l, &mut chains.states, &self.weights, grad);
+            dbn.grad_generative(l, &mut chains.states, &self.weights[0], grad);
             x = chains.states.x().rows(machine.n_visible(), machine.n_hidden()).clone_owned();
         }
         x
@@ -82,7 +95,7 @@ impl UpDown {
             states.rows_mut(0, d).fill(0.0);
             states.rows_mut(d, machine.n_hidden()).copy_from(&x);
             respond(chains, machine, false, l > 1 || !self.mean_dreams);
-            dbn.grad_recognition(l, &mut chains.states, &self.weights, grad);
+            dbn.grad_recognition(l, &mut chains.states, &self.weights[1], grad);
             x = chains.states.x().rows(0, d).clone_owned();
         }
     }
@@ -98,7 +111,7 @@ fn respond(chains: &mut Chains, machine: &Rbm, hidden: bool, drawn: bool) {
     });
 }
 
-impl Objective<Dbn> for UpDown {
+impl<N: Negative<Rbm> + Ends> Objective<Dbn> for UpDown<N> {
     /// # Errors
     /// [`Error::Shape`] if the batch has not the rows of the net's samples, [`Error::Value`] if entries are missing, and those of the
     /// objective of the top.
@@ -117,8 +130,8 @@ impl Objective<Dbn> for UpDown {
             grad.as_mut_slice().fill(0.0);
             return Ok(Report::default());
         }
-        self.weights.clear();
-        self.weights.extend(batch.weights.iter().map(|w| (f64::from(*w) / total) as f32));
+        self.weights[0].clear();
+        self.weights[0].extend(batch.weights.iter().map(|w| (f64::from(*w) / total) as f32));
         self.fit(dbn.n_lower());
         // A sample of weight zero is absent, whatever it holds.
         let mut samples = batch.x.clone_owned();
@@ -137,7 +150,14 @@ impl Objective<Dbn> for UpDown {
         grad.as_mut_slice()[dbn.top_slots().1].copy_from_slice(of_top.as_slice());
         self.of_top = Some(of_top);
         clear_unused(dbn, grad);
-        let dreams = self.top.negative.chains().states.x().rows(0, below).clone_owned();
+        let dreams = self.top.negative.ends().x().rows(0, below).clone_owned();
+        let [of_data, of_dreams] = &mut self.weights;
+        of_dreams.clear();
+        // Chains that start at the data keep its weights.
+        match dreams.ncols() == of_data.len() {
+            true => of_dreams.extend_from_slice(of_data),
+            false => of_dreams.resize(dreams.ncols(), 1.0 / dreams.ncols() as f32),
+        }
         self.down(dbn, dreams, grad);
         Ok(report)
     }
@@ -149,7 +169,7 @@ fn clear_unused(dbn: &Dbn, grad: &mut Params) {
         [1, 4, 7, 8].iter().for_each(|k| grad.slice_mut(10 * l + k).fill(0.0));
     }
 }
-impl Resume for UpDown {
+impl<N: Resume> Resume for UpDown<N> {
     fn save(&self, to: &mut Saved) {
         self.top.save(to.child_mut("top"));
         for (way, chains) in [("wake", &self.wake), ("sleep", &self.sleep)] {

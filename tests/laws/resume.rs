@@ -153,6 +153,12 @@ fn deep_runs_that_were_cut_have_the_same_bits() {
             hand_over(&mut Run::new(&mut dbn, &mut up_down, &mut *optimizer(), &mut history))
         };
         kept(laws::resume(&settings(), &patterns(), 7 + k as u64, dbn), what);
+        let persistent = |hand_over: HandOver<'_, Dbn>| {
+            let mut dbn = Dbn::from_stack(vec![cases::bernoulli(9, 5, 1), cases::bernoulli(5, 4, 2)])?;
+            let mut up_down = UpDown::persistent(2, Chains::zeros(dbn.top(), 21, 3), 5);
+            hand_over(&mut Run::new(&mut dbn, &mut up_down, &mut *optimizer(), &mut Silent))
+        };
+        kept(laws::resume(&settings(), &patterns(), 7, persistent), what);
         let net = |hand_over: HandOver<'_, Predictor>| {
             let mut net = Predictor::new(6, &[(7, Activation::Sigmoid), (5, Activation::Relu)], &[layer(3)]);
             net.network_mut().initialise(1);
