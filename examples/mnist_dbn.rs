@@ -43,10 +43,10 @@ struct Settings {
     /// Hidden units of every layer [default: 500,500,2000]
     #[arg(long, value_name = "N,N,N", value_delimiter = ',')]
     hidden: Vec<usize>,
-    /// Passes over the training images, for each layer [default: 30]
+    /// Passes over the training images, for each layer [default: 20]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Passes of up-down learning [default: 60]
+    /// Passes of up-down learning [default: 30]
     #[arg(long, value_name = "N")]
     up_down: Option<u64>,
     /// Passes of discriminative learning by back-propagation; its error is told beside that of the net [default: 0; 40 for --random and
@@ -57,10 +57,10 @@ struct Settings {
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     learning_rate: f32,
     /// Learning rate of up-down learning's first update; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.05)]
+    #[arg(long, value_name = "F", default_value_t = 0.01)]
     up_down_rate: f32,
-    /// Persistent chains at the top in up-down learning: dreams begin where they are
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
+    /// Persistent chains at the top in up-down learning, where dreams begin; or 0 for contrastive divergence of three to ten sweeps
+    #[arg(long, value_name = "N", default_value_t = 100)]
     dreams: usize,
     /// Gibbs sweeps of theirs in an update
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
@@ -121,11 +121,11 @@ impl Settings {
         }
     }
     fn epochs(&self) -> u64 {
-        if self.random { 0 } else { self.epochs.unwrap_or(if self.quick { 1 } else { 30 }) }
+        if self.random { 0 } else { self.epochs.unwrap_or(if self.quick { 1 } else { 20 }) }
     }
     fn up_down(&self) -> u64 {
         let none = self.random || self.unsupervised();
-        if none { 0 } else { self.up_down.unwrap_or(if self.quick { 1 } else { 60 }) }
+        if none { 0 } else { self.up_down.unwrap_or(if self.quick { 1 } else { 30 }) }
     }
     fn fine_tuning(&self) -> u64 {
         let nothing_else = self.random || self.labelled.is_some();
@@ -384,7 +384,7 @@ fn objective(s: &Settings, rbm: &Rbm, seed: u64) -> Box<dyn Objective<Rbm>> {
     Box::new(Contrastive::pcd(1, Chains::from_base(rbm, &independent, chains, derive(seed, "persistent chains"))))
 }
 
-/// All layers at once, both ways, with persistent chains at the top: contrastive divergence leaves probability where no digit is.
+/// All layers at once, both ways.
 fn up_down(
     s: &Settings,
     stages: &Stages<'_>,
@@ -394,18 +394,30 @@ fn up_down(
 ) -> Result<bool> {
     let both = Stacked::new(vec![pixels, labels])?;
     let fit = s.fit(s.up_down(), s.up_down_rate, both.n_samples());
-    let top = dbn.top();
-    let independent = [top.visible_bias(), &vec![0.0; top.n_hidden()]].concat();
-    let chains = Chains::from_base(top, &independent, s.dreams, derive(s.common.seed, "dreams"));
-    let mut objective = UpDown::persistent(s.k, chains, s.common.seed);
-    objective.mean_dreams = s.inputs == Inputs::Grey;
+    let mut objective = both_ways(s, dbn, fit.steps(both.n_samples()));
     let mut metrics: Vec<Box<dyn Metric<Dbn> + '_>> = vec![];
     if s.held_out > 0 {
         let measure = |p: &Progress<'_, Dbn>| Ok(told.error(&p.model.classify(told.pixels.as_view())?));
         metrics.push(Box::new(Named { name: "error_percent".into(), measure }));
     }
     let mut sgd = Sgd::new(Schedule::Constant(s.momentum));
-    stages.train(("up-down", s.notes(2)), &fit, dbn, (&mut objective, &mut sgd), (&both, metrics))
+    stages.train(("up-down", s.notes(2)), &fit, dbn, (&mut *objective, &mut sgd), (&both, metrics))
+}
+
+/// Up-down learning with persistent chains at the top, or with chains from the data, of three to ten sweeps.
+fn both_ways(s: &Settings, dbn: &Dbn, steps: u64) -> Box<dyn Objective<Dbn>> {
+    let (top, seed, mean_dreams) = (dbn.top(), s.common.seed, s.inputs == Inputs::Grey);
+    if s.dreams == 0 {
+        let k = Schedule::Linear { from: 3.0, to: 10.0, steps };
+        let mut objective = UpDown::new(3, seed).with_k(k);
+        objective.mean_dreams = mean_dreams;
+        return Box::new(objective);
+    }
+    let independent = [top.visible_bias(), &vec![0.0; top.n_hidden()]].concat();
+    let chains = Chains::from_base(top, &independent, s.dreams, derive(seed, "dreams"));
+    let mut objective = UpDown::persistent(s.k, chains, seed);
+    objective.mean_dreams = mean_dreams;
+    Box::new(objective)
 }
 
 /// Back-propagation of the error of classes.
