@@ -2,7 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --example mnist_dbn
+//! cargo run --release --example mnist_dbn -- --epochs 15 --unsupervised --fine-tuning 40
+//! cargo run --release --example mnist_dbn -- --epochs 15 --labelled 1000 --fine-tuning 200 --fine-tuning-rate 0.05 --drop-hidden 0.3
 //! ```
+//!
+//! Of the test images, the first takes 2.83 % for another digit after learning layer by layer, and 1.93 % after up-down learning; it
+//! draws `dreams.png`. The second, back-propagation from layers that saw no label: 1.28 % (1.38 % with `--random`, from random weights).
+//! The third, with a thousand labels: 6.42 % (10.28 % with `--random`). Seed 1; 15, 16 and 5 minutes on two cores that other runs shared.
 mod common;
 
 use clap::Parser;
