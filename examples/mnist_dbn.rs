@@ -150,7 +150,7 @@ impl Settings {
         Noise { drop_inputs: self.drop_inputs, drop_hidden: self.drop_hidden, ..Noise::default() }
     }
     /// The settings that layers depend on; with those of up-down learning; with those of back-propagation as well. Each stage has its own,
-    /// so that one may be done with other settings on what was learned before (`--resume`).
+    /// so that one that was not begun may be done with other settings on what was learned before (`--resume`).
     fn notes(&self, stages: usize) -> BTreeMap<String, String> {
         let layers = vec![
             ("hidden", format!("{:?}", self.hidden())),
