@@ -8,7 +8,7 @@
 //!
 //! Of the test images, the first takes 2.83 % for another digit after learning layer by layer, and 1.93 % after up-down learning; it
 //! draws `dreams.png`. The second, back-propagation from layers that saw no label: 1.28 % (1.38 % with `--random`, from random weights).
-//! The third, with a thousand labels: 6.42 % (10.28 % with `--random`). Seed 1; 15, 16 and 5 minutes on two cores that other runs shared.
+//! The third, with a thousand labels: 6.42 % (10.28 % with `--random`). Seed 1; 7.5 minutes on two cores for the first, 16 and 5 beside other runs.
 mod common;
 
 use clap::Parser;

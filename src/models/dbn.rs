@@ -28,7 +28,8 @@ struct Directed {
 /// Layers of units from the visible one upwards; the two last are an RBM, which may have a label beside its lower layer.
 ///
 /// Parameters: those of every machine, under its name: `recognition1.weights`, `generative1.weights` …, `top.weights`; those that a
-/// directed layer does not use stay as they were.
+/// directed layer does not use stay as they were. [`crate::train::Fit::max_norm`] bounds rows of all weights, which are those out of a unit in
+/// generative layers.
 ///
 /// ```
 /// use harmonium::{Mat, models::{Dbn, Rbm}, units::Bernoulli};
