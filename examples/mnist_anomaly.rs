@@ -9,7 +9,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Binarize, Common, at_least_one, out_folder, print_table, say, write_json};
+use common::{Binarize, Common, at_least_one, out_folder, print_table, say, without_held_out, write_json};
 use harmonium::data::{Images, Labelled, Samples};
 use harmonium::eval::{mean_of, roc_area};
 use harmonium::infer::scores;
@@ -118,8 +118,7 @@ fn split(s: &Settings, train: &Labelled, test: &Labelled) -> Result<(Labelled, L
     if s.held_out == 0 {
         return Ok((train.clone(), test.clone()));
     }
-    let n = train.labels.len().checked_sub(s.held_out).filter(|&n| n > 0);
-    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", train.labels.len()), s.held_out))?;
+    let n = without_held_out(train.labels.len(), s.held_out)?;
     let part = |range: std::ops::Range<usize>| {
         let d = train.images.n_pixels();
         let pixels = train.images.pixels[range.start * d..range.end * d].to_vec();

@@ -13,7 +13,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Common, Keep, Stages, at_least_one, exit_code, print_table, say, write_json};
+use common::{Common, Keep, Stages, at_least_one, exit_code, falling, print_table, say, without_held_out, write_json};
 use harmonium::data::{Images, Samples, Stacked, Whiten, Whitening, real, slice};
 use harmonium::io::{save_dbn, save_predictor};
 use harmonium::models::neural::{Activation, Predictor};
@@ -25,7 +25,7 @@ use harmonium::rng::derive;
 use harmonium::train::{Activities, Fit, Metric, Named, Progress};
 use harmonium::units::{Bernoulli, Gaussian};
 use harmonium::viz::{Grid, Shade, map, save_png};
-use harmonium::{Error, Mat, Result};
+use harmonium::{Mat, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,14 +107,7 @@ impl Settings {
     }
     /// How a stage trains.
     fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
-        let steps = epochs * n.div_ceil(self.batch) as u64;
-        Fit {
-            epochs,
-            batch: self.batch,
-            learning_rate: Schedule::Linear { from: rate, to: 0.0, steps },
-            seed: self.common.seed,
-            ..Fit::default()
-        }
+        falling(epochs, rate, self.batch, n, self.common.seed)
     }
 }
 
@@ -129,8 +122,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let out = s.keep.folder(&s.out, "mnist_autoencoder")?;
     let folder = s.common.load()?;
     let images = &folder.train.images;
-    let n = images.n().checked_sub(s.held_out).filter(|&n| n > 0);
-    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
+    let n = without_held_out(images.n(), s.held_out)?;
     let pixels = real(images);
     let train = slice(&pixels, 0..n)?;
     let (set, told, labels) = if s.held_out > 0 {

@@ -12,7 +12,9 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, Inputs, Keep, at_least_one, exit_code, print_table, say, share_wrong, write_json};
+use common::{
+    Common, Inputs, Keep, at_least_one, exit_code, print_table, say, share_wrong, without_held_out, write_json,
+};
 use harmonium::data::{Images, Masked, Redrawn, Samples, Stacked, one_hot, real, slice};
 use harmonium::eval::mean_of;
 use harmonium::io::save_rbm;
@@ -24,7 +26,7 @@ use harmonium::rng::derive;
 use harmonium::train::{Checkpoints, Ended, Fit, History, Metric, Named, Progress, ProgressBar, Run, UpdateRatio};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Shade, save_png};
-use harmonium::{Error, Mask, Mat, Result};
+use harmonium::{Mask, Mat, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -142,8 +144,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let out = s.keep.folder(&s.out, "mnist_classify")?;
     let folder = s.common.load()?;
     let all = &folder.train;
-    let n = all.images.n().checked_sub(s.held_out).filter(|&n| n > 0);
-    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", all.images.n()), s.held_out))?;
+    let n = without_held_out(all.images.n(), s.held_out)?;
     let (pixels, labels) = (real(&all.images), one_hot(&all.labels, CLASSES)?);
     let anew = Redrawn { images: &all.images, seed: derive(s.common.seed, "training pixels") };
     let inputs: &dyn Samples = if s.inputs == Inputs::Bits { &anew } else { &pixels };

@@ -13,7 +13,10 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, Inputs, Keep, Stages, at_least_one, exit_code, print_table, say, share_wrong, write_json};
+use common::{
+    Common, Inputs, Keep, Stages, at_least_one, exit_code, falling, print_table, say, share_wrong, without_held_out,
+    write_json,
+};
 use harmonium::base_rate::base_rate;
 use harmonium::data::{Folder, Images, Redrawn, Samples, Stacked, bernoulli, one_hot, real, slice, spread};
 use harmonium::eval::{
@@ -24,7 +27,7 @@ use harmonium::io::{load_dbm, save_dbm, save_predictor};
 use harmonium::models::neural::{Noise, Predictor};
 use harmonium::models::{Dbm, MeanField, Rbm};
 use harmonium::objectives::{Contrastive, Supervised};
-use harmonium::optim::{Adam, Penalty, Schedule, Sgd};
+use harmonium::optim::{Adam, Penalty, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
 use harmonium::samplers::BlockGibbs;
@@ -181,14 +184,7 @@ impl Settings {
     }
     /// How a stage trains.
     fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
-        let steps = epochs * n.div_ceil(self.batch) as u64;
-        Fit {
-            epochs,
-            batch: self.batch,
-            learning_rate: Schedule::Linear { from: rate, to: 0.0, steps },
-            seed: self.common.seed,
-            ..Fit::default()
-        }
+        falling(epochs, rate, self.batch, n, self.common.seed)
     }
 }
 
@@ -204,8 +200,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let out = s.keep.folder(&s.out, "mnist_dbm")?;
     let folder = s.common.load()?;
     let (images, seed) = (&folder.train.images, derive(s.common.seed, "training pixels"));
-    let n = images.n().checked_sub(s.held_out).filter(|&n| n > 0);
-    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
+    let n = without_held_out(images.n(), s.held_out)?;
     let (anew, bits) = (Redrawn { images, seed }, bernoulli(images, seed));
     let (train, fixed, held_out) = (slice(&anew, 0..n)?, slice(&bits, 0..n)?, slice(&bits, n..images.n())?);
     let mean = mean_of(&fixed)?;

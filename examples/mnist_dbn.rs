@@ -12,7 +12,10 @@
 mod common;
 
 use clap::Parser;
-use common::{Common, Inputs, Keep, Stages, at_least_one, exit_code, print_table, say, share_wrong, write_json};
+use common::{
+    Common, Inputs, Keep, Stages, at_least_one, exit_code, falling, print_table, say, share_wrong, without_held_out,
+    write_json,
+};
 use harmonium::base_rate::base_rate;
 use harmonium::data::{Folder, Redrawn, Samples, Stacked, bernoulli, one_hot, real, slice, spread};
 use harmonium::eval::{Ais, BeliefNetBound, Estimate, ais, belief_net_bounds};
@@ -185,14 +188,7 @@ impl Settings {
     }
     /// How a stage trains.
     fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
-        let steps = epochs * n.div_ceil(self.batch) as u64;
-        Fit {
-            epochs,
-            batch: self.batch,
-            learning_rate: Schedule::Linear { from: rate, to: 0.0, steps },
-            seed: self.common.seed,
-            ..Fit::default()
-        }
+        falling(epochs, rate, self.batch, n, self.common.seed)
     }
 }
 
@@ -235,8 +231,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let out = s.keep.folder(&s.out, "mnist_dbn")?;
     let folder = s.common.load()?;
     let all = &folder.train;
-    let n = all.images.n().checked_sub(s.held_out).filter(|&n| n > 0);
-    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", all.images.n()), s.held_out))?;
+    let n = without_held_out(all.images.n(), s.held_out)?;
     let (grey, labels) = (real(&all.images), one_hot(&all.labels, CLASSES)?);
     let anew = Redrawn { images: &all.images, seed: derive(s.common.seed, "training pixels") };
     let inputs: &dyn Samples = if s.inputs == Inputs::Bits { &anew } else { &grey };

@@ -10,7 +10,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Common, Keep, at_least_one, exit_code, print_table, say, write_json};
+use common::{Common, Keep, at_least_one, exit_code, print_table, say, without_held_out, write_json};
 use harmonium::base_rate::base_rate;
 use harmonium::data::{Images, Redrawn, Samples, bernoulli, slice};
 use harmonium::eval::{Ais, Bracket, Bracketing, bracket, mean_of};
@@ -26,7 +26,7 @@ use harmonium::train::{
 };
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Shade, save_png};
-use harmonium::{Chains, Error, Mat, Result};
+use harmonium::{Chains, Mat, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -120,8 +120,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let out = s.keep.folder(&s.out, "mnist_likelihood")?;
     let folder = s.common.load()?;
     let (images, seed) = (&folder.train.images, derive(s.common.seed, "training pixels"));
-    let n = images.n().checked_sub(s.held_out).filter(|&n| n > 0);
-    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
+    let n = without_held_out(images.n(), s.held_out)?;
     let (anew, bits) = (Redrawn { images, seed }, bernoulli(images, seed));
     let (train, fixed, held_out) = (slice(&anew, 0..n)?, slice(&bits, 0..n)?, slice(&bits, n..images.n())?);
     let mean = mean_of(&fixed)?;

@@ -11,7 +11,7 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Binarize, Common, Keep, at_least_one, exit_code, print_table, say, write_json};
+use common::{Binarize, Common, Keep, at_least_one, exit_code, print_table, say, without_held_out, write_json};
 use harmonium::data::{Images, Masked, Redrawn, Samples, slice, spread};
 use harmonium::doctor::{CheckUp, Doctor};
 use harmonium::eval::{self, Ais, LogLikelihood, LogPartition, ais, exact_log_partition, log_likelihood, mean_of};
@@ -171,8 +171,7 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let images = &folder.train.images;
     let bits = s.binarize.encode(images, derive(s.common.seed, "training pixels"));
     let anew = Redrawn { images, seed: derive(s.common.seed, "training pixels") };
-    let n = images.n().checked_sub(s.held_out).filter(|&n| n > 0);
-    let n = n.ok_or_else(|| Error::value("--held-out", format!("below {} images", images.n()), s.held_out))?;
+    let n = without_held_out(images.n(), s.held_out)?;
     if s.patience.is_some() && s.held_out == 0 {
         return Err(Error::value("--held-out", "at least 1 for --patience", 0));
     }

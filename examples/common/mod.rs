@@ -11,7 +11,7 @@ pub use keep::{Keep, exit_code};
 mod stage;
 #[cfg(all(feature = "viz", feature = "signals", feature = "progress"))]
 #[allow(unused_imports, reason = "shared: not every example has stages")]
-pub use stage::Stages;
+pub use stage::{Stages, falling};
 
 mod normal;
 #[allow(unused_imports, reason = "shared: not every example has real units")]
@@ -47,6 +47,12 @@ impl Common {
         let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(&self.data);
         Folder::load(if self.data.is_relative() && !self.data.exists() { &beside } else { &self.data })
     }
+}
+
+/// How many of `n` images are left for training without the last `held_out`: at least one.
+pub fn without_held_out(n: usize, held_out: usize) -> Result<usize> {
+    let left = n.checked_sub(held_out).filter(|&left| left > 0);
+    left.ok_or_else(|| Error::value("--held-out", format!("below {n} images"), held_out))
 }
 
 /// A number from 1 on, on the command line.

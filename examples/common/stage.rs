@@ -4,7 +4,7 @@ use super::{Keep, say};
 use harmonium::data::Samples;
 use harmonium::io::create_folder;
 use harmonium::objectives::Objective;
-use harmonium::optim::Optimizer;
+use harmonium::optim::{Optimizer, Schedule};
 use harmonium::report::About;
 use harmonium::train::{Ended, Fit, History, Learner, Metric, ProgressBar, Run, UpdateRatio};
 use harmonium::{Error, Result};
@@ -68,6 +68,13 @@ impl<'a> Stages<'a> {
         self.ended.set(ended);
         Ok(ended.is_final())
     }
+}
+
+/// How a stage over `n` samples trains: at a rate that falls linearly to 0.
+pub fn falling(epochs: u64, rate: f32, batch: usize, n: usize, seed: u64) -> Fit {
+    let mut fit = Fit { epochs, batch, seed, ..Fit::default() };
+    fit.learning_rate = Schedule::Linear { from: rate, to: 0.0, steps: fit.steps(n) };
+    fit
 }
 
 /// Moves the stages of an earlier run to a folder that is not in use.

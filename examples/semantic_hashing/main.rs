@@ -23,7 +23,7 @@ mod truth;
 mod common;
 
 use clap::Parser;
-use common::{Keep, Stages, at_least_one, exit_code, print_table, say, write_json};
+use common::{Keep, Stages, at_least_one, exit_code, falling, print_table, say, write_json};
 use corpus::Corpus;
 use harmonium::data::{Documents, Samples, Stacked};
 use harmonium::eval::mean_of;
@@ -129,14 +129,7 @@ impl Settings {
     }
     /// How a stage trains.
     fn fit(&self, epochs: u64, rate: f32, n: usize) -> Fit {
-        let steps = epochs * n.div_ceil(self.batch) as u64;
-        Fit {
-            epochs,
-            batch: self.batch,
-            learning_rate: Schedule::Linear { from: rate, to: 0.0, steps },
-            seed: self.seed,
-            ..Fit::default()
-        }
+        falling(epochs, rate, self.batch, n, self.seed)
     }
 }
 

@@ -25,12 +25,7 @@ pub fn log_likelihood_bound<M: Marginal + Learn + ?Sized>(
     samples: &dyn Samples,
     log_partition: &LogPartition,
 ) -> Result<LogLikelihood> {
-    let unnormalised = Estimate::of(&log_likelihood_bounds(model, samples, &LogPartition::exact(0.0))?);
-    Ok(LogLikelihood {
-        value: unnormalised.value - log_partition.value,
-        standard_error: log_partition.standard_error,
-        sampling_error: unnormalised.standard_error,
-    })
+    Ok(LogLikelihood::of(&log_likelihood_bounds(model, samples, &LogPartition::exact(0.0))?, log_partition))
 }
 
 /// A lower bound on `log p(v)` of every sample (of epoch 0), in nats:

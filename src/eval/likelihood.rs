@@ -33,6 +33,18 @@ pub struct LogLikelihood {
     pub sampling_error: f64,
 }
 
+impl LogLikelihood {
+    /// The mean of `log f(v)` of every sample less `log Z`.
+    pub(super) fn of(log_f: &[f64], log_partition: &LogPartition) -> Self {
+        let unnormalised = Estimate::of(log_f);
+        Self {
+            value: unnormalised.value - log_partition.value,
+            standard_error: log_partition.standard_error,
+            sampling_error: unnormalised.standard_error,
+        }
+    }
+}
+
 /// `⟨log p(v)⟩ = ⟨-F(v)⟩ - log Z` over samples (of epoch 0): the mean of [`log_likelihoods`], with its errors.
 ///
 /// # Errors
@@ -43,12 +55,7 @@ pub fn log_likelihood<M: Marginal + Learn + ?Sized>(
     log_partition: &LogPartition,
 ) -> Result<LogLikelihood> {
     // Apart from log Z, which is infinite where the energy has no minimum.
-    let unnormalised = Estimate::of(&log_likelihoods(model, samples, &LogPartition::exact(0.0))?);
-    Ok(LogLikelihood {
-        value: unnormalised.value - log_partition.value,
-        standard_error: log_partition.standard_error,
-        sampling_error: unnormalised.standard_error,
-    })
+    Ok(LogLikelihood::of(&log_likelihoods(model, samples, &LogPartition::exact(0.0))?, log_partition))
 }
 
 /// `log p(v) = -F(v) - log Z` of every sample (of epoch 0), in nats: which samples a model finds likely. All share the error of
