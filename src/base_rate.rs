@@ -41,7 +41,10 @@ pub fn base_rate<M: Gibbs + ?Sized>(model: &M, mean: &[f32], smoothing: f32) -> 
 
 /// `E₀(x) = U(x; θ) - baseᵀx` of one state, without the blocks in `skip`.
 pub fn base_rate_energy<M: Energy + ?Sized>(model: &M, base: &[f32], skip: &[usize], x: &[f32]) -> f64 {
-    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !skip.contains(b));
+    // There may be a block for every unit.
+    let ascending = skip.is_sorted();
+    let skipped = |b: &usize| if ascending { skip.binary_search(b).is_ok() } else { skip.contains(b) };
+    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !skipped(b));
     let one = |(b, k): (usize, &crate::Block)| {
         let rows = k.rows.clone();
         k.unit.base_energy(model.theta(b, x), &x[rows.clone()]) - dot(&base[rows.clone()], &x[rows])

@@ -15,6 +15,13 @@ pub enum Role {
         /// Slot of the biases of the units that index the columns of `W`.
         columns: usize,
     },
+    /// `W` of a term `-½ xᵀWx` between units of one layer: symmetric, zero within a unit.
+    Lateral {
+        /// Slot of the biases of the units.
+        units: usize,
+        /// Rows of each unit.
+        width: usize,
+    },
     /// Weights that couple no two blocks of units.
     Weights,
     /// `b` of a term `-bᵀx`.
@@ -26,7 +33,7 @@ pub enum Role {
 impl Role {
     /// Whether penalties and norms apply.
     pub fn is_weights(self) -> bool {
-        matches!(self, Self::Coupling { .. } | Self::Weights)
+        matches!(self, Self::Coupling { .. } | Self::Lateral { .. } | Self::Weights)
     }
 }
 

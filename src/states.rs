@@ -322,6 +322,7 @@ pub(crate) struct Open<'a> {
     pub(crate) fields: &'a mut [f32],
     pub(crate) means: &'a mut [f32],
     pub(crate) scratch: &'a mut Vec<f32>,
+    pub(crate) frozen: Option<&'a [bool]>,
 }
 
 impl Slab<'_> {
@@ -373,8 +374,8 @@ impl Slab<'_> {
     /// All of it for writing, and scratch memory; forgets what was known.
     pub(crate) fn open(&mut self) -> Open<'_> {
         self.forget();
-        let scratch = &mut self.known.scratch;
-        Open { rows: self.rows, columns: self.columns, x: self.x, fields: self.fields, means: self.means, scratch }
+        let (x, fields, means, scratch) = (&mut *self.x, &mut *self.fields, &mut *self.means, &mut self.known.scratch);
+        Open { rows: self.rows, columns: self.columns, x, fields, means, scratch, frozen: self.frozen }
     }
     /// Says that mean field was made.
     pub(crate) fn mark_inferred<M: Energy + ?Sized>(&mut self, model: &M) {

@@ -4,7 +4,7 @@
 
 use crate::linalg::{self, col};
 use crate::rng::Streams;
-use crate::{Block, Energy, Error, Gibbs, Marginal, Mat, MatRef, Result, Slab, States};
+use crate::{Block, Energy, Error, Gibbs, Marginal, Mat, MatRef, Result, Slab, States, Unit};
 use std::collections::BTreeMap;
 
 /// Columns of an energy that one task takes.
@@ -22,6 +22,16 @@ enum How<'a> {
     Sample(Streams<'a>),
     Mean,
     Mode,
+}
+/// What kind of answer a [`Response`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// A mean, which is no value.
+    None,
+    /// The most probable value.
+    Best,
+    /// A draw.
+    Drawn,
 }
 /// The response is to `base + beta (φ - base)`.
 #[derive(Clone, Copy, Debug)]
@@ -64,14 +74,47 @@ impl<'a> Response<'a> {
     pub fn is_tempered(&self) -> bool {
         self.tempered.is_some()
     }
+    /// The inverse temperature and the base fields, if a temperature is set.
+    pub(crate) fn temperature(&self) -> Option<(f32, &'a [f32])> {
+        self.tempered.map(|t| (t.beta, t.base))
+    }
+    /// Whether the blocks are asked for in reverse order.
+    pub(crate) fn is_backward(&self) -> bool {
+        self.backward
+    }
+    /// Whether it is one of the units' values, and whether it is drawn.
+    pub(crate) fn choice(&self) -> Choice {
+        match self.how {
+            How::Sample(_) => Choice::Drawn,
+            How::Mean => Choice::None,
+            How::Mode => Choice::Best,
+        }
+    }
+    /// What units of column `j` are drawn with, `u` of [`linalg::two_valued`]; only where something is drawn.
+    pub(crate) fn uniforms(&mut self, j: usize, out: &mut [f32]) {
+        if let How::Sample(rng) = &mut self.how {
+            linalg::uniforms_to(out, rng.column(j));
+        }
+    }
     /// Replaces the states of a column of a block, but for those that are frozen.
     pub(crate) fn apply(&mut self, block: &Block, column: Column<'_>, scratch: &mut Vec<f32>) {
+        let tempered = self.tempered.map(|t| (t.beta, &t.base[block.rows.clone()]));
+        self.apply_units(&*block.unit, tempered, column, scratch);
+    }
+    /// The same for units wherever they are, with their own base fields if there is a temperature.
+    pub(crate) fn apply_units(
+        &mut self,
+        unit: &dyn Unit,
+        tempered: Option<(f32, &[f32])>,
+        column: Column<'_>,
+        scratch: &mut Vec<f32>,
+    ) {
         let Column { j, theta, field, x, frozen } = column;
         scratch.resize(scratch.len().max(2 * x.len()), 0.0);
         let (mixed, old) = scratch[..2 * x.len()].split_at_mut(x.len());
-        let field = match self.tempered {
-            Some(t) => {
-                linalg::mix(t.beta, &t.base[block.rows.clone()], field, mixed);
+        let field = match tempered {
+            Some((beta, base)) => {
+                linalg::mix(beta, base, field, mixed);
                 mixed
             }
             None => field,
@@ -80,9 +123,9 @@ impl<'a> Response<'a> {
             old.copy_from_slice(x);
         }
         match &mut self.how {
-            How::Sample(rng) => block.unit.sample(theta, field, x, rng.column(j)),
-            How::Mean => block.unit.mean(theta, field, x),
-            How::Mode => block.unit.mode(theta, field, x),
+            How::Sample(rng) => unit.sample(theta, field, x, rng.column(j)),
+            How::Mean => unit.mean(theta, field, x),
+            How::Mode => unit.mode(theta, field, x),
         }
         for (i, _) in frozen.into_iter().flatten().enumerate().filter(|(_, f)| **f) {
             x[i] = old[i];

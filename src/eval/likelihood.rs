@@ -6,13 +6,16 @@ use crate::data::{Samples, in_chunks};
 use crate::sweep::{energies_without, first_group};
 use crate::{Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
 
-/// The blocks of the first group, if summing them out leaves the visible units alone.
+/// The blocks of the first group, if summing them out leaves the visible units alone; none, if there are no others.
 ///
 /// # Errors
 /// [`Error::Intractable`] if latent units remain: then `log p(v)` has no closed form, only bounds.
 pub fn latent_group<M: Gibbs + Learn + ?Sized>(model: &M) -> Result<Vec<usize>> {
-    let summed = first_group(model);
     let visible = |b: usize| model.blocks()[b].rows.end <= model.n_visible();
+    if (0..model.blocks().len()).all(visible) {
+        return Ok(vec![]);
+    }
+    let summed = first_group(model);
     match (0..model.blocks().len()).all(|b| summed.contains(&b) != visible(b)) {
         true => Ok(summed),
         false => Err(Error::Intractable {

@@ -65,8 +65,8 @@ pub fn gradient<M: Train + ?Sized>(model: &mut M, seed: u64) -> Verdict {
 /// grad += Σ wₙ ∂F(xₙ)/∂θ,   F(x) = -log Σ exp(-E)
 /// ```
 ///
-/// the sum running over the blocks of the first group: in [`Phase::Model`] always, in [`Phase::Data`] where those are
-/// the latent units. The free energy is [`Marginal::energy_without`], which [`super::marginal()`] holds against its
+/// the sum running over the blocks of the first group in [`Phase::Model`], and in [`Phase::Data`] over the latent units, where
+/// they are one group or none. The free energy is [`Marginal::energy_without`], which [`super::marginal()`] holds against its
 /// definition. The states stay where they are in the model's phase; a state of weight zero is absent; and after an
 /// update the same [`States`] give the derivative at the new parameters.
 ///
@@ -85,19 +85,19 @@ pub fn gradient<M: Train + ?Sized>(model: &mut M, seed: u64) -> Verdict {
 pub fn expected_gradient<M: Train + Marginal + ?Sized>(model: &mut M, seed: u64) -> Verdict {
     let mut rng = ChainRng::new(derive(seed, "law of expected gradients"));
     let mut tally = Tally::new("expected gradients");
-    let summed = first_group(model);
     let (x, weights) = (states(model, 11, &mut rng), weights(11));
-    let free = |m: &M| {
+    let free = |m: &M, summed: &[usize]| {
         let mut out = vec![f64::NAN; x.ncols()];
-        m.energy_without(&summed, x.as_view(), &mut out);
+        m.energy_without(summed, x.as_view(), &mut out);
         out
     };
     let mut with_nothing = x.clone();
     with_nothing.column_mut(0).fill(f32::NAN); // its weight is zero
     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
-    let phases = if latent_group(model).is_ok() { &[Phase::Model, Phase::Data][..] } else { &[Phase::Model] };
+    let mut phases = vec![(Phase::Model, first_group(model))];
+    phases.extend(latent_group(model).ok().map(|latent| (Phase::Data, latent)));
     let home = model.params().as_slice().to_vec();
-    for &phase in phases {
+    for (phase, summed) in phases {
         let mut states = States::new(with_nothing.clone());
         for when in ["", " after an update"] {
             let mut grad = model.params().zeros_like();
@@ -108,8 +108,8 @@ pub fn expected_gradient<M: Train + Marginal + ?Sized>(model: &mut M, seed: u64)
                     "grad_expected in the model's phase moves the states".into()
                 })?;
             }
-            let size = size(&weights, &free(model)) + size(&weights, &energies(model, &x));
-            let f = |m: &M| weighted(&weights, &free(m));
+            let size = size(&weights, &free(model, &summed)) + size(&weights, &energies(model, &x));
+            let f = |m: &M| weighted(&weights, &free(m, &summed));
             let what = format!("grad_expected in the {phase:?} phase{when}");
             derivatives(model, &f, size, &grad, (&mut tally, &mut rng), &what)?;
             shake(model, &mut rng);

@@ -165,6 +165,25 @@ impl Kernel for TwoValued<'_> {
         *self.rng = rng;
     }
 }
+/// Fills `out` with what [`two_valued`] draws: `u` of 23 bits from the middles of 2²³ equal cells.
+pub fn uniforms_to(out: &mut [f32], rng: &mut ChainRng) {
+    Level::best().run(UniformsTo { out, rng });
+}
+struct UniformsTo<'a> {
+    out: &'a mut [f32],
+    rng: &'a mut ChainRng,
+}
+impl Kernel for UniformsTo<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let mut rng = self.rng.clone();
+        for out in self.out.chunks_mut(BLOCK) {
+            out.copy_from_slice(&uniforms(&mut rng)[..out.len()]);
+        }
+        *self.rng = rng;
+    }
+}
 /// `(i + ½) 2⁻²³` for 16 random integers of 23 bits.
 #[inline(always)]
 fn uniforms(rng: &mut ChainRng) -> [f32; BLOCK] {

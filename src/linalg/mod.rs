@@ -3,6 +3,7 @@
 
 mod binary;
 mod bits;
+mod edges;
 mod fused;
 mod gemm;
 mod lists;
@@ -14,14 +15,19 @@ mod probes;
 mod reduce;
 mod simd;
 mod tables;
+mod tile;
 
 pub use binary::{Factor, Working};
-pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at};
+pub use edges::edge_products;
+pub use fused::{
+    exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at, uniforms_to,
+};
 pub use gemm::{gemm, gemm_nt, gemm_tn};
 pub use outer::{Outer, add_outer, set_outers};
 pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
+pub(crate) use tile::{Tile, TwoValues};
 
 use crate::{MatMut, MatRef};
 

@@ -1,5 +1,6 @@
 //! Models: energies with parameters. They know nothing of samplers, objectives or evaluators.
 
+mod boltzmann;
 mod compose;
 mod conditional;
 mod convert;
@@ -11,7 +12,9 @@ mod mean_field;
 pub mod neural;
 mod rbm;
 mod replicated_softmax;
+mod sparse;
 mod unrolled;
+pub use boltzmann::{Boltzmann, Lateral};
 pub use conditional::ConditionalRbm;
 pub use dbm::Dbm;
 pub use dbn::Dbn;
@@ -20,6 +23,7 @@ pub use gauge::zero_sum;
 pub use mean_field::MeanField;
 pub use rbm::{Kind, Rbm};
 pub use replicated_softmax::ReplicatedSoftmax;
+pub use sparse::{Boundary, SparseBoltzmann};
 
 use crate::linalg::col;
 use crate::{Block, MatRef};

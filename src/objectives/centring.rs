@@ -94,13 +94,26 @@ impl Centring {
             }
         }
         for weights in slots.iter() {
-            if let Role::Coupling { rows, columns } = weights.role {
-                self.centre(weights, (&slots[rows], &slots[columns]), grad.as_mut_slice(), gains);
+            match weights.role {
+                Role::Coupling { rows, columns } => {
+                    self.centre(weights, (&slots[rows], &slots[columns], None), grad.as_mut_slice(), gains);
+                }
+                Role::Lateral { units, width } => {
+                    self.centre(weights, (&slots[units], &slots[units], Some(width)), grad.as_mut_slice(), gains);
+                }
+                _ => (),
             }
         }
     }
-    /// One coupling, in one pass over its columns.
-    fn centre(&mut self, weights: &Slot, (rows, columns): (&Slot, &Slot), grad: &mut [f32], gains: Option<&[f32]>) {
+    /// One coupling, in one pass over its columns. Of a lateral one, with units of this width, every pair is there twice, and each
+    /// half of it gives up half: `-½ (x-μ)ᵀW(x-μ)` is `-½ xᵀWx + (Wμ)ᵀx` and a constant.
+    fn centre(
+        &mut self,
+        weights: &Slot,
+        (rows, columns, lateral): (&Slot, &Slot, Option<usize>),
+        grad: &mut [f32],
+        gains: Option<&[f32]>,
+    ) {
         let (height, width) = (weights.rows, weights.columns);
         if height * width == 0 {
             return;
@@ -115,7 +128,8 @@ impl Centring {
         strips.for_each(|(s, ((strip, dots), sum))| {
             for (k, (w, d)) in strip.chunks_mut(height).zip(dots).enumerate() {
                 let (mu, of_column) = (mu[s * STRIP + k], of_columns[s * STRIP + k]);
-                let column = Column { w, lambda, of_rows, mu, of_column, sum };
+                let part = if lateral.is_some() { 0.5 } else { 1.0 };
+                let column = Column { w: &mut *w, lambda, of_rows, mu, of_column, part, sum: &mut *sum };
                 *d = match gains {
                     None => Level::best().run(column),
                     Some(gains) => {
@@ -123,9 +137,20 @@ impl Centring {
                         Level::best().run(Scaled { column, of_rows: &gains[rows.range()], gain })
                     }
                 };
+                // No unit is coupled to itself.
+                let own = lateral.map_or(0..0, |width| {
+                    let first = (s * STRIP + k) / width * width;
+                    first..first + width
+                });
+                for i in own {
+                    sum[i] -= mu * w[i];
+                    w[i] = 0.0;
+                }
             }
         });
-        axpy(-1.0, &self.dots, &mut grad[columns.range()]);
+        if lateral.is_none() {
+            axpy(-1.0, &self.dots, &mut grad[columns.range()]);
+        }
         // In the order of the strips, whichever thread made them.
         self.sums.chunks(height).for_each(|sum| axpy(-1.0, sum, &mut grad[rows.range()]));
     }
@@ -138,6 +163,7 @@ struct Column<'a> {
     of_rows: &'a [f32],
     mu: f32,
     of_column: f32,
+    part: f32, // of what is taken from `w`
     sum: &'a mut [f32],
 }
 impl Kernel for Column<'_> {
@@ -148,7 +174,7 @@ impl Kernel for Column<'_> {
         let (w, sum) = (&mut self.w[..n], &mut self.sum[..n]);
         let (lambda, of_rows) = (&self.lambda[..n], &self.of_rows[..n]);
         for k in 0..n {
-            let centred = w[k] - (self.mu * of_rows[k] + self.of_column * lambda[k]);
+            let centred = w[k] - self.part * (self.mu * of_rows[k] + self.of_column * lambda[k]);
             w[k] = centred;
             sum[k] += self.mu * centred;
         }
@@ -166,12 +192,12 @@ impl Kernel for Scaled<'_> {
     type Output = f32;
     #[inline(always)]
     fn run(self) -> f32 {
-        let (Column { w, lambda, of_rows, mu, of_column, sum }, n) = (self.column, self.of_rows.len());
+        let (Column { w, lambda, of_rows, mu, of_column, part, sum }, n) = (self.column, self.of_rows.len());
         let (w, sum, gains) = (&mut w[..n], &mut sum[..n], &self.of_rows[..n]);
         let (lambda, of_rows) = (&lambda[..n], &of_rows[..n]);
         for k in 0..n {
             // With all gains one, to the bit what `Column` makes.
-            let scaled = (w[k] - (mu * of_rows[k] + of_column * lambda[k])) * (self.gain * gains[k]);
+            let scaled = (w[k] - part * (mu * of_rows[k] + of_column * lambda[k])) * (self.gain * gains[k]);
             w[k] = scaled;
             sum[k] += mu * scaled;
         }

@@ -5,6 +5,7 @@
 
 mod annealed;
 mod belief_net;
+mod boltzmann;
 mod bracket;
 mod cache;
 mod cases;

@@ -1,0 +1,239 @@
+//! General Boltzmann machines, dense and sparse: all laws of the kit, their fast sweeps against the plain one, and what a small machine
+//! has in common with others of the same energy.
+
+use harmonium::laws::{self, Verdict};
+use harmonium::models::{Boltzmann, Boundary, Lateral, Rbm, SparseBoltzmann};
+use harmonium::samplers::{BlockGibbs, Kernel};
+use harmonium::units::{Bernoulli, Binomial, Gaussian, Softmax, Spin};
+use harmonium::{ChainRng, Chains, Energy, Gibbs, Marginal, Mat, Response, Slab, States, Train, Unit, sweep};
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+use std::sync::Arc;
+
+#[track_caller]
+fn kept(verdicts: Vec<Verdict>, what: &str) {
+    assert!(verdicts.len() >= 8, "{what}: {} laws", verdicts.len());
+    for verdict in verdicts {
+        match verdict {
+            Ok(kept) => assert!(kept.checks > 0 && kept.worst <= 1.0, "{what}: {kept:?}"),
+            Err(broken) => panic!("{what}: {broken}"),
+        }
+    }
+}
+/// Parameters of this size.
+fn random<M: Train>(mut model: M, scale: f32, seed: u64) -> M {
+    let mut rng = ChainRng::new(seed);
+    model.update(&mut |p| {
+        for w in p.as_mut_slice() {
+            let z: f32 = StandardNormal.sample(&mut rng);
+            *w = scale * z;
+        }
+    });
+    model
+}
+fn kind(n: usize, unit: impl Unit) -> (usize, Arc<dyn Unit>) {
+    (n, Arc::new(unit))
+}
+fn dense() -> Vec<(&'static str, Boltzmann)> {
+    let both =
+        |visible: &[_], hidden: &[_], v, h| Boltzmann::with_layers(visible, hidden, Lateral { visible: v, hidden: h });
+    vec![
+        ("spins", Boltzmann::new((6, Spin))),
+        ("bits", Boltzmann::new((6, Bernoulli))),
+        ("Potts", Boltzmann::new((9, Softmax { q: 3 }))),
+        ("binomial", Boltzmann::new((4, Binomial { n: 2 }))),
+        ("semi-restricted bits", Boltzmann::semi_restricted((4, Bernoulli), (3, Bernoulli))),
+        ("semi-restricted spins over bits", Boltzmann::semi_restricted((4, Bernoulli), (3, Spin))),
+        ("semi-restricted spins under real units", Boltzmann::semi_restricted((5, Spin), (2, Gaussian))),
+        ("with hidden units", Boltzmann::with_hidden((4, Spin), (3, Bernoulli))),
+        ("hidden couplings alone", both(&[kind(4, Bernoulli)], &[kind(3, Spin)], false, true)),
+        ("no couplings within", both(&[kind(4, Bernoulli)], &[kind(3, Spin)], false, false)),
+        (
+            "bits beside a label",
+            both(&[kind(3, Bernoulli), kind(3, Softmax { q: 3 })], &[kind(3, Bernoulli)], true, false),
+        ),
+    ]
+}
+fn sparse() -> Vec<(&'static str, SparseBoltzmann)> {
+    let wheel: Vec<(usize, usize)> = (0..5).map(|i| (i, (i + 1) % 5)).chain((0..5).map(|i| (i, 5))).collect();
+    let lattice =
+        |sides: &[usize], boundary, unit: Arc<dyn Unit>| SparseBoltzmann::lattice(sides, boundary, unit).unwrap();
+    let bipartite: Vec<(usize, usize)> = (0..4).flat_map(|i| (4..7).map(move |j| (i, j))).collect();
+    vec![
+        ("a wheel of spins", SparseBoltzmann::new((6, Spin), &wheel).unwrap()),
+        ("a wheel of bits", SparseBoltzmann::new((6, Bernoulli), &wheel).unwrap()),
+        ("a wheel of Potts units", SparseBoltzmann::new((6, Softmax { q: 3 }), &wheel).unwrap()),
+        ("a chain", lattice(&[6], Boundary::Open, Arc::new(Spin))),
+        ("a ring", lattice(&[8], Boundary::Periodic, Arc::new(Bernoulli))),
+        ("an odd ring", lattice(&[7], Boundary::Periodic, Arc::new(Spin))),
+        ("an open lattice", lattice(&[3, 3], Boundary::Open, Arc::new(Spin))),
+        ("an open lattice of even rows", lattice(&[3, 4], Boundary::Open, Arc::new(Spin))),
+        ("a cube", lattice(&[2, 2, 3], Boundary::Open, Arc::new(Bernoulli))),
+        ("a Potts lattice", lattice(&[2, 3], Boundary::Open, Arc::new(Softmax { q: 3 }))),
+        ("an RBM as a graph", SparseBoltzmann::with_units((7, Arc::new(Bernoulli)), 3, &bipartite).unwrap()),
+        ("a wheel with hidden units", SparseBoltzmann::with_units((6, Arc::new(Spin)), 2, &wheel).unwrap()),
+    ]
+}
+
+#[test]
+fn dense_machines_keep_all_laws() {
+    for (seed, (what, machine)) in dense().into_iter().enumerate() {
+        kept(laws::model(&mut random(machine, 0.4, seed as u64), seed as u64), what);
+    }
+}
+#[test]
+fn sparse_machines_keep_all_laws() {
+    for (seed, (what, machine)) in sparse().into_iter().enumerate() {
+        kept(laws::model(&mut random(machine, 0.6, seed as u64), seed as u64), what);
+    }
+}
+
+/// The sweep that a model would have without its own.
+struct Plain;
+impl<M: Gibbs + ?Sized> Kernel<M> for Plain {
+    fn advance(&self, model: &M, slab: &mut Slab<'_>, _: &mut harmonium::Streams<'_>) -> harmonium::samplers::Moves {
+        sweep::blocks(model, slab, &mut Response::mode());
+        Default::default()
+    }
+}
+struct Fast;
+impl<M: Gibbs + ?Sized> Kernel<M> for Fast {
+    fn advance(&self, model: &M, slab: &mut Slab<'_>, _: &mut harmonium::Streams<'_>) -> harmonium::samplers::Moves {
+        model.sweep(slab, &mut Response::mode());
+        Default::default()
+    }
+}
+/// Random values that the units can take.
+fn states<M: Energy>(model: &M, columns: usize, seed: u64) -> Mat {
+    let mut rng = ChainRng::new(seed);
+    let mut x = Mat::zeros(model.n_rows(), columns);
+    for block in model.blocks() {
+        let Some(support) = block.unit.support() else { continue };
+        for start in block.rows.clone().step_by(block.unit.width()) {
+            for j in 0..columns {
+                let value = &support[rng.random_range(0..support.len())];
+                x.column_mut(j).rows_mut(start, value.len()).copy_from_slice(value);
+            }
+        }
+    }
+    x
+}
+#[track_caller]
+fn same_descent<M: Gibbs>(model: &M, what: &str) {
+    let start = states(model, 70, 5);
+    let [mut plain, mut fast] = [(); 2].map(|()| Chains::new(start.clone(), 1));
+    for sweep in 0..3 {
+        plain.advance(&Plain, model);
+        fast.advance(&Fast, model);
+        assert_eq!(plain.states.x(), fast.states.x(), "{what}, sweep {sweep}");
+    }
+}
+/// At zero temperature nothing is drawn, so both sweeps go through the same states.
+#[test]
+fn fast_sweeps_go_where_the_plain_one_goes() {
+    for (seed, (what, machine)) in dense().into_iter().enumerate() {
+        same_descent(&random(machine, 0.4, seed as u64), what);
+    }
+    for (seed, (what, machine)) in sparse().into_iter().enumerate() {
+        same_descent(&random(machine, 0.6, seed as u64), what);
+    }
+    // More units than a tile, and lattices of some size.
+    same_descent(&random(Boltzmann::new((75, Spin)), 0.2, 1), "75 spins");
+    same_descent(&random(Boltzmann::semi_restricted((70, Bernoulli), (40, Bernoulli)), 0.2, 1), "70 and 40 bits");
+    for (sides, boundary) in
+        [(&[18, 16][..], Boundary::Periodic), (&[5, 4, 6], Boundary::Open), (&[4, 6, 4], Boundary::Periodic)]
+    {
+        let lattice = SparseBoltzmann::lattice(sides, boundary, Arc::new(Spin)).unwrap();
+        same_descent(&random(lattice, 0.6, 3), &format!("{sides:?} {boundary:?}"));
+    }
+}
+
+#[test]
+fn a_machine_without_lateral_couplings_is_the_restricted_one() {
+    let lateral = Lateral { visible: false, hidden: false };
+    let machine = Boltzmann::with_layers(&[kind(5, Bernoulli)], &[kind(4, Spin)], lateral);
+    let machine = random(machine, 0.5, 3);
+    let mut rbm = Rbm::new((5, Bernoulli), (4, Spin));
+    rbm.update(&mut |p| p.as_mut_slice().copy_from_slice(harmonium::Learn::params(&machine).as_slice()));
+    let x = states(&rbm, 20, 1);
+    let (mut a, mut b) = (vec![0.0; 20], vec![0.0; 20]);
+    machine.energy(x.as_view(), &mut a);
+    rbm.energy(x.as_view(), &mut b);
+    assert_eq!(a, b);
+    let [mut of_machine, mut of_rbm] = [(); 2].map(|()| Chains::new(x.clone(), 7));
+    of_machine.advance(&BlockGibbs::new(5), &machine);
+    of_rbm.advance(&BlockGibbs::new(5), &rbm);
+    assert_eq!(of_machine.states.x(), of_rbm.states.x());
+}
+
+#[test]
+fn a_sparse_machine_has_the_energy_of_the_dense_one() {
+    for (unit, q) in [(Arc::new(Spin) as Arc<dyn Unit>, 1), (Arc::new(Softmax { q: 3 }), 3)] {
+        let edges: Vec<(usize, usize)> =
+            (0..5).flat_map(|i| (i + 1..5).map(move |j| (i, j))).filter(|(i, j)| (i + j) % 3 != 0).collect();
+        let sparse = random(SparseBoltzmann::with_units((5, unit.clone()), 0, &edges).unwrap(), 0.5, 1);
+        let mut dense = Boltzmann::with_layers(&[(5 * q, unit)], &[], Lateral { visible: true, hidden: false });
+        dense.update(&mut |p| {
+            let mut w = p.mat_mut(1);
+            for (e, &(i, j)) in edges.iter().enumerate() {
+                for (a, b) in (0..q).flat_map(|b| (0..q).map(move |a| (a, b))) {
+                    let coupling = sparse.couplings()[(b * q + a, e)];
+                    (w[(i * q + a, j * q + b)], w[(j * q + b, i * q + a)]) = (coupling, coupling);
+                }
+            }
+            p.slice_mut(3).copy_from_slice(sparse.bias());
+        });
+        let x = states(&sparse, 30, 1);
+        let (mut a, mut b) = (vec![0.0; 30], vec![0.0; 30]);
+        sparse.energy(x.as_view(), &mut a);
+        dense.energy(x.as_view(), &mut b);
+        a.iter().zip(&b).for_each(|(a, b)| assert!((a - b).abs() < 1e-5, "{a} {b}"));
+        assert_eq!(sparse.n_colours(), 3);
+    }
+}
+
+#[test]
+fn mean_field_of_coupled_hidden_units_is_a_fixed_point_and_a_bound() {
+    let machine = random(Boltzmann::with_hidden((5, Bernoulli), (4, Bernoulli)), 0.5, 3);
+    let v = states(&machine, 40, 2);
+    let mut states = States::zeros(9, 40);
+    states.clamp(9, v.rows(0, 5));
+    harmonium::Learn::infer(&machine, &mut states);
+    let x = states.x().clone_owned();
+    let mut fields = Mat::zeros(4, 40);
+    for i in 0..4 {
+        machine.field(5 + i..6 + i, x.as_view(), fields.rows_range_mut(i..i + 1));
+    }
+    for (field, mean) in fields.iter().zip(x.rows(5, 4).iter()) {
+        assert!((1.0 / (1.0 + (-field).exp()) - mean).abs() < 2e-3, "{field} {mean}");
+    }
+    // ⟨-E⟩ + H below log Σ_h exp(-E), and near it.
+    let mut energies = vec![0.0; 40];
+    machine.energy_at_zero(&[], x.as_view(), &mut energies);
+    let mut worst = 0f64;
+    for j in 0..40 {
+        let entropy = |m: f64| -m * m.ln() - (1.0 - m) * (1.0 - m).ln();
+        let h: f64 = x.column(j).rows(5, 4).iter().map(|&m| entropy(f64::from(m))).sum();
+        let all = Mat::from_fn(9, 16, |i, k| if i < 5 { x[(i, j)] } else { (k >> (i - 5) & 1) as f32 });
+        let mut of_all = vec![0.0; 16];
+        machine.energy(all.as_view(), &mut of_all);
+        let exact = of_all.iter().map(|e| (-e).exp()).sum::<f64>().ln();
+        assert!(h - energies[j] <= exact + 1e-6, "{} above {exact}", h - energies[j]);
+        worst = worst.max(exact - (h - energies[j]));
+    }
+    assert!(worst < 0.5, "{worst}");
+}
+
+#[test]
+fn edges_that_are_none_are_refused() {
+    for edges in [&[(0, 0)][..], &[(0, 3)], &[(0, 1), (1, 0)]] {
+        assert!(SparseBoltzmann::new((3, Spin), edges).is_err(), "{edges:?}");
+    }
+    assert!(SparseBoltzmann::lattice(&[], Boundary::Open, Arc::new(Spin)).is_err());
+    assert!(SparseBoltzmann::lattice(&[4, 2], Boundary::Periodic, Arc::new(Spin)).is_err());
+    assert!(SparseBoltzmann::lattice(&[usize::MAX, 4], Boundary::Open, Arc::new(Spin)).is_err());
+    assert!(SparseBoltzmann::with_units((3, Arc::new(Spin)), 4, &[]).is_err());
+    let mut ring = SparseBoltzmann::new((3, Spin), &[(0, 1), (1, 2)]).unwrap();
+    assert!(ring.set(&[1.0], &[0.0; 3]).is_err() && ring.set(&[1.0, f32::NAN], &[0.0; 3]).is_err());
+    assert!(ring.set_uniform(f32::INFINITY, 0.0).is_err());
+}
