@@ -9,7 +9,7 @@
 //! assert_eq!(energies, [0.0; 4]);
 //! ```
 
-use crate::{MaskRef, MatMut, MatRef, Params, Response, Slab, States, Unit, Version, sweep};
+use crate::{MaskRef, MatMut, MatRef, Params, Response, Slab, States, Unit, Version, conditionals, sweep};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -137,6 +137,15 @@ pub enum Phase {
     Data,
     /// Over the first group of blocks given the rest, exactly (Rao-Blackwell). Leaves the chain's state alone.
     Model,
+}
+
+/// Every unit given all others: what pseudo-likelihood learns from. For models without latent rows.
+pub trait Conditionals: Gibbs + Learn {
+    /// `grad += Σ wₙ ∂/∂θ Cₙ` with `C = -Σ_i log p(x_i | all others)` over the units, and `Σ wₙ Cₙ`, in nats; a state of weight zero is
+    /// absent. Overridden where the units' fields come from one product.
+    fn grad_conditionals(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) -> f64 {
+        conditionals::by_values(self, x, weights, grad)
+    }
 }
 
 /// Data for one update.

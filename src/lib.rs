@@ -39,6 +39,7 @@
 
 pub mod adapters;
 pub mod base_rate;
+mod conditionals;
 mod configurations;
 pub mod data;
 pub mod doctor;
@@ -86,7 +87,7 @@ pub type MaskMut<'a> = DMatrixViewMut<'a, bool, U1, Dyn>;
 
 pub use adapters::{Annealed, Collapsed, Conditioned};
 pub use configurations::Configurations;
-pub use energy::{Batch, Block, Energy, Gibbs, Learn, Marginal, Phase, Score, Train};
+pub use energy::{Batch, Block, Conditionals, Energy, Gibbs, Learn, Marginal, Phase, Score, Train};
 pub use error::{Error, Result};
 pub use params::{Params, Version};
 pub use rng::{ChainRng, Streams};

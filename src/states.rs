@@ -63,6 +63,10 @@ impl States {
     pub fn x(&self) -> MatRef<'_> {
         self.x.as_view()
     }
+    /// The states alone.
+    pub(crate) fn into_x(self) -> Mat {
+        self.x
+    }
     /// Some rows of the states.
     pub(crate) fn rows(&self, rows: Range<usize>) -> MatRef<'_> {
         self.x.rows_range(rows)

@@ -7,6 +7,7 @@ mod bracket;
 mod by_length;
 mod diagnostics;
 mod exact;
+pub mod ising;
 mod likelihood;
 mod perplexity;
 mod pseudo;

@@ -1,9 +1,12 @@
-//! Markov transitions and the chains they move. They know nothing of models beyond the contract.
+//! Markov transitions and the chains they move. They know nothing of models beyond the contract, but for cluster updates, which need the
+//! edges of a graph.
 
 mod chains;
+mod cluster;
 mod gibbs;
 mod tempering;
 pub use chains::Chains;
+pub use cluster::SwendsenWang;
 pub use gibbs::{BlockGibbs, Descend};
 pub use tempering::{Advance, Tempering};
 

@@ -3,9 +3,12 @@
 
 use harmonium::laws::{self, Verdict};
 use harmonium::models::{Boltzmann, Boundary, Lateral, Rbm, SparseBoltzmann};
+use harmonium::objectives::{Contrastive, Enumerated, Objective};
 use harmonium::samplers::{BlockGibbs, Kernel};
 use harmonium::units::{Bernoulli, Binomial, Gaussian, Softmax, Spin};
-use harmonium::{ChainRng, Chains, Energy, Gibbs, Marginal, Mat, Response, Slab, States, Train, Unit, sweep};
+use harmonium::{
+    Batch, ChainRng, Chains, Energy, Gibbs, Learn, Marginal, Mat, Response, Slab, States, Train, Unit, sweep,
+};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
@@ -236,4 +239,68 @@ fn edges_that_are_none_are_refused() {
     let mut ring = SparseBoltzmann::new((3, Spin), &[(0, 1), (1, 2)]).unwrap();
     assert!(ring.set(&[1.0], &[0.0; 3]).is_err() && ring.set(&[1.0, f32::NAN], &[0.0; 3]).is_err());
     assert!(ring.set_uniform(f32::INFINITY, 0.0).is_err());
+}
+
+/// The centred gradient is `T Tᵀ` times the plain one, where `θ = T θ̃` carries centred coordinates to plain ones: `W = W̃`, `L = L̃`,
+/// `b = b̃ - W̃ᵀλ - L̃μ`, `c = c̃ - W̃μ`, and each half of a pair moves both.
+#[test]
+fn lateral_couplings_are_centred_as_their_coordinates_ask() {
+    let machine = random(Boltzmann::semi_restricted((4, Bernoulli), (3, Bernoulli)), 0.5, 9);
+    let v = states(&machine, 12, 4).rows(0, 4).clone_owned();
+    let batch = Batch { x: v.as_view(), weights: &[1.0; 12], missing: None, step: 0 };
+    let of = |mut objective: Contrastive<Enumerated>| {
+        let mut grad = machine.params().zeros_like();
+        objective.gradient(&machine, &batch, &mut grad).unwrap();
+        grad
+    };
+    let plain = of(Contrastive::exact(&machine).unwrap().plain());
+    let centred = of(Contrastive::exact(&machine).unwrap());
+    let mut states = States::zeros(7, 12);
+    states.clamp(7, v.as_view());
+    let lambda: Vec<f64> =
+        states.mean(&machine, 0).row_iter().map(|r| r.iter().map(|x| f64::from(*x)).sum::<f64>() / 12.0).collect();
+    let mu: Vec<f64> = v.row_iter().map(|r| r.iter().map(|x| f64::from(*x)).sum::<f64>() / 12.0).collect();
+    // Slots: W 3 × 4 at 0, L 4 × 4 at 12, K none, b at 28, c at 32.
+    let carry = |p: &[f64]| -> Vec<f64> {
+        let mut out = p.to_vec();
+        for (i, j) in (0..4).flat_map(|j| (0..4).map(move |i| (i, j))) {
+            let own = if i == j { 0.0 } else { 0.5 * (p[12 + 4 * j + i] + p[12 + 4 * i + j]) };
+            out[12 + 4 * j + i] = own;
+            out[28 + i] -= own * mu[j];
+        }
+        for (h, i) in (0..4).flat_map(|i| (0..3).map(move |h| (h, i))) {
+            out[28 + i] -= p[3 * i + h] * lambda[h];
+            out[32 + h] -= p[3 * i + h] * mu[i];
+        }
+        out
+    };
+    let n = plain.as_slice().len();
+    let columns: Vec<Vec<f64>> =
+        (0..n).map(|k| carry(&(0..n).map(|i| f64::from(i == k)).collect::<Vec<f64>>())).collect();
+    let along: Vec<f64> =
+        columns.iter().map(|t| t.iter().zip(plain.as_slice()).map(|(t, g)| t * f64::from(*g)).sum()).collect();
+    for (k, got) in centred.as_slice().iter().enumerate() {
+        let expected: f64 = (0..n).map(|i| columns[i][k] * along[i]).sum();
+        assert!((f64::from(*got) - expected).abs() < 1e-5, "entry {k}: {got} {expected}");
+    }
+    assert_ne!(plain, centred);
+}
+
+/// Exact gradients of machines of every kind are the derivative of the likelihood.
+#[test]
+fn exact_gradients_are_the_derivative_of_the_likelihood() {
+    for (what, machine) in dense().into_iter().filter(|(what, _)| !what.contains("real") && !what.contains("hidden")) {
+        let mut machine = random(machine, 0.4, 2);
+        let mut exact = Contrastive::exact(&machine).unwrap().plain();
+        let data = states(&machine, 8, 3).rows(0, machine.n_visible()).clone_owned();
+        let verdict = laws::exact_gradient(&mut machine, &mut exact, data.as_view(), 2);
+        verdict.unwrap_or_else(|broken| panic!("{what}: {broken}"));
+    }
+    for (what, machine) in sparse().into_iter().filter(|(what, _)| !what.contains("hidden")) {
+        let mut machine = random(machine, 0.4, 2);
+        let mut exact = Contrastive::exact(&machine).unwrap().plain();
+        let data = states(&machine, 8, 3).rows(0, harmonium::Learn::n_visible(&machine)).clone_owned();
+        let verdict = laws::exact_gradient(&mut machine, &mut exact, data.as_view(), 2);
+        verdict.unwrap_or_else(|broken| panic!("{what}: {broken}"));
+    }
 }

@@ -23,6 +23,7 @@ mod gauge;
 mod gradient;
 mod hostile;
 mod infer;
+mod ising;
 mod kinds;
 mod kit;
 mod label;

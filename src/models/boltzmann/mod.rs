@@ -15,13 +15,14 @@ mod tiles;
 
 use super::{Kind, MeanField};
 use crate::base_rate::base_rate;
+use crate::conditionals;
 use crate::linalg::{Outer, TwoValues, Working, add_columns, add_outer, col, dot, fill_columns, gemm, set_outers};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
 use crate::sweep::first_group;
 use crate::{
-    Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result, Slab, States,
-    Train, Unit, Version,
+    Block, Conditionals, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result,
+    Slab, States, Train, Unit, Version,
 };
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
@@ -491,5 +492,26 @@ fn symmetrise(w: &mut MatMut<'_>) {
             let mean = 0.5 * (w[(i, j)] + w[(j, i)]);
             (w[(i, j)], w[(j, i)]) = (mean, mean);
         }
+    }
+}
+
+impl Conditionals for Boltzmann {
+    /// With no latent units, all fields are one product, `φ = b + Lx`; with `D = x - ⟨x | rest⟩`, the gradient by the biases is `-ΣD`, and
+    /// that by `L` is `-½ Σ (Dxᵀ + xDᵀ)`.
+    fn grad_conditionals(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) -> f64 {
+        if self.n_hidden() > 0 || !self.layers[VISIBLE].lateral {
+            return conditionals::by_values(self, x, weights, grad);
+        }
+        let mut residues = Mat::zeros(x.nrows(), x.ncols());
+        fill_columns(self.visible_bias(), &mut residues.as_view_mut());
+        self.working[LATERAL[VISIBLE]].plain().add_to(0..x.nrows(), x, residues.as_view_mut());
+        let costs = conditionals::residues(self, x, &mut residues);
+        add_columns(grad.slice_mut(BIAS[VISIBLE]), -1.0, residues.as_view(), weights);
+        let held = self.own_of(grad);
+        let slot = grad.slice_mut(LATERAL[VISIBLE]);
+        add_outer(-0.5, residues.as_view(), x, weights, slot);
+        add_outer(-0.5, x, residues.as_view(), weights, slot);
+        self.put_own(&held, grad);
+        conditionals::weighted(weights, &costs)
     }
 }

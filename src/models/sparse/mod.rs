@@ -14,13 +14,14 @@
 mod lattice;
 
 use super::MeanField;
+use crate::conditionals;
 use crate::linalg::{add_columns, col, dot, edge_products};
 use crate::params::Role;
 use crate::states::Open;
 use crate::sweep::Column;
 use crate::{
-    Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result, Slab, States,
-    Train, Unit, Version,
+    Block, Conditionals, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result,
+    Slab, States, Train, Unit, Version,
 };
 pub use lattice::Boundary;
 use lattice::Stencil;
@@ -388,7 +389,7 @@ impl Learn for SparseBoltzmann {
     }
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
         add_columns(grad.slice_mut(B), -1.0, x, weights);
-        edge_products(-1.0, (&self.edges, self.width()), (x, weights), grad.slice_mut(J));
+        edge_products(-1.0, (&self.edges, self.width()), [x, x], weights, grad.slice_mut(J));
     }
     /// Data: latent units by mean field. Model: the first colour averaged out given the rest.
     fn grad_expected(&self, states: &mut States, phase: Phase, weights: &[f32], grad: &mut Params) {
@@ -423,5 +424,30 @@ impl Train for SparseBoltzmann {
         if let Some(stencil) = &mut self.stencil {
             stencil.refresh(self.params.slice(J));
         }
+    }
+}
+
+impl Conditionals for SparseBoltzmann {
+    /// With no latent units: with `D = x - ⟨x | rest⟩`, the gradient by the biases is `-ΣD`, and that by the coupling of an edge
+    /// `-Σ (D_i x_jᵀ + x_i D_jᵀ)`.
+    fn grad_conditionals(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) -> f64 {
+        if self.n_visible < self.n_rows() {
+            return conditionals::by_values(self, x, weights, grad);
+        }
+        let mut fields = States::zeros(x.nrows(), x.ncols());
+        fields.par(|columns, slab| {
+            let mut fields = slab.x_mut();
+            for (k, j) in columns.enumerate() {
+                let (x, mut out) = (col(&x, j), fields.column_mut(k));
+                out.iter_mut().enumerate().for_each(|(row, f)| *f = self.field_of(row, x));
+            }
+        });
+        let mut residues = fields.into_x();
+        let costs = conditionals::residues(self, x, &mut residues);
+        add_columns(grad.slice_mut(B), -1.0, residues.as_view(), weights);
+        let edges = (&self.edges[..], self.width());
+        edge_products(-1.0, edges, [residues.as_view(), x], weights, grad.slice_mut(J));
+        edge_products(-1.0, edges, [x, residues.as_view()], weights, grad.slice_mut(J));
+        conditionals::weighted(weights, &costs)
     }
 }
