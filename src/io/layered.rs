@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The notes that have the layers, and the label of a belief net.
-const LAYERS: &str = "layers";
+pub(super) const LAYERS: &str = "layers";
 const LABEL: &str = "label";
 /// What the inputs of a network are called.
 const INPUTS: &str = "inputs";
@@ -176,11 +176,11 @@ pub fn parse_predictor(bytes: &[u8], path: &Path) -> Result<(Predictor, BTreeMap
 }
 
 /// Rows of a layer.
-fn rows(layer: &[Kind]) -> usize {
+pub(super) fn rows(layer: &[Kind]) -> usize {
     layer.iter().fold(0, |sum, (rows, _)| sum.saturating_add(*rows))
 }
 /// Whether the file has a tensor of this shape; a model of no units is none.
-fn has(file: &TensorFile, name: &str, shape: &[usize], path: &Path) -> Result<()> {
+pub(super) fn has(file: &TensorFile, name: &str, shape: &[usize], path: &Path) -> Result<()> {
     if shape.contains(&0) {
         return Err(Error::format(path, format!("`{LAYERS}`: a layer without units")));
     }
@@ -192,7 +192,7 @@ fn text(layers: &[Vec<Block>]) -> String {
 }
 
 /// The layers that the note tells: every range with its rows.
-fn parse_layers(file: &TensorFile, path: &Path) -> Result<Vec<Vec<Kind>>> {
+pub(super) fn parse_layers(file: &TensorFile, path: &Path) -> Result<Vec<Vec<Kind>>> {
     note(file, path)?.split("; ").map(|layer| kinds(Some(layer), LAYERS, None, path)).collect()
 }
 

@@ -7,6 +7,7 @@ mod atomic;
 mod checkpoint;
 mod layered;
 mod model;
+mod pairwise;
 mod tensors;
 
 #[cfg(test)]
@@ -21,5 +22,9 @@ pub use layered::{
 pub use model::{
     MODEL_FORMAT, load_rbm, load_replicated_softmax, parse_rbm, parse_replicated_softmax, save_rbm,
     save_replicated_softmax,
+};
+pub use pairwise::{
+    load_boltzmann, load_sparse_boltzmann, parse_boltzmann, parse_sparse_boltzmann, save_boltzmann,
+    save_sparse_boltzmann,
 };
 pub use tensors::{Tensor, TensorFile, Values};

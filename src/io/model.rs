@@ -82,7 +82,18 @@ pub(super) fn write(
     notes: &BTreeMap<String, String>,
     path: &Path,
 ) -> Result<()> {
-    let mut file = TensorFile { metadata: notes.clone(), ..TensorFile::default() };
+    write_with(params, BTreeMap::new(), own, notes, path)
+}
+
+/// The same beside other tensors.
+pub(super) fn write_with(
+    params: &Params,
+    tensors: BTreeMap<String, Tensor>,
+    own: &[(&str, String)],
+    notes: &BTreeMap<String, String>,
+    path: &Path,
+) -> Result<()> {
+    let mut file = TensorFile { metadata: notes.clone(), tensors };
     file.metadata.extend(own.iter().map(|(k, v)| (k.to_string(), v.clone())));
     file.metadata.insert(FORMAT.to_string(), MODEL_FORMAT.to_string());
     for (k, slot) in params.slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0) {

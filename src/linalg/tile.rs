@@ -34,6 +34,18 @@ impl TwoValues {
     }
 }
 
+impl TwoValues {
+    /// Draws in the place of fields, which are times `high - low`.
+    #[inline(always)]
+    fn draw(self, fields: &mut [f32], uniforms: &[f32]) {
+        for (z, u) in fields.chunks_exact_mut(LANES).zip(uniforms.chunks_exact(LANES)) {
+            for i in 0..LANES {
+                z[i] = if u[i] * (1.0 + exp(-z[i])) < 1.0 { self.high } else { self.low };
+            }
+        }
+    }
+}
+
 /// A tile; numbers are unit by unit, `stride` of them a unit.
 #[derive(Debug)]
 pub(crate) struct Tile<'a> {
@@ -85,11 +97,7 @@ impl Kernel for Tile<'_> {
             if uniforms.is_empty() {
                 change.iter_mut().for_each(|z| *z = values.best(*z));
             } else {
-                for (z, u) in change.chunks_exact_mut(LANES).zip(uniforms[own.clone()].chunks_exact(LANES)) {
-                    for i in 0..LANES {
-                        z[i] = if u[i] * (1.0 + exp(-z[i])) < 1.0 { values.high } else { values.low };
-                    }
-                }
+                values.draw(change, &uniforms[own.clone()]);
             }
             let x = &mut x[own.clone()];
             if !frozen.is_empty() {
@@ -106,14 +114,19 @@ impl Kernel for Tile<'_> {
             if moved != 0.0 {
                 let others = if backward { 0..k } else { k + 1..n };
                 let weights = &w.column(k).data.into_slice()[others.clone()];
-                let fields = &mut fields[others.start * stride..others.end * stride];
-                for (weight, field) in weights.iter().zip(fields.chunks_exact_mut(stride)) {
-                    for (f, c) in field.chunks_exact_mut(LANES).zip(change.chunks_exact(LANES)) {
-                        for i in 0..LANES {
-                            f[i] += weight * c[i];
-                        }
-                    }
-                }
+                correct(&mut fields[others.start * stride..others.end * stride], weights, change);
+            }
+        }
+    }
+}
+
+/// The fields of other units after a unit changed: `weights` are its couplings to them.
+#[inline(always)]
+fn correct(fields: &mut [f32], weights: &[f32], change: &[f32]) {
+    for (weight, field) in weights.iter().zip(fields.chunks_exact_mut(change.len())) {
+        for (f, c) in field.chunks_exact_mut(LANES).zip(change.chunks_exact(LANES)) {
+            for i in 0..LANES {
+                f[i] += weight * c[i];
             }
         }
     }

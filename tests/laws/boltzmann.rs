@@ -1,6 +1,9 @@
 //! General Boltzmann machines, dense and sparse: all laws of the kit, their fast sweeps against the plain one, and what a small machine
 //! has in common with others of the same energy.
 
+use harmonium::io::{
+    Tensor, TensorFile, Values, load_boltzmann, load_sparse_boltzmann, save_boltzmann, save_sparse_boltzmann,
+};
 use harmonium::laws::{self, Verdict};
 use harmonium::models::{Boltzmann, Boundary, Lateral, Rbm, SparseBoltzmann};
 use harmonium::objectives::{Contrastive, Enumerated, Objective};
@@ -11,6 +14,8 @@ use harmonium::{
 };
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 #[track_caller]
@@ -303,4 +308,89 @@ fn exact_gradients_are_the_derivative_of_the_likelihood() {
         let verdict = laws::exact_gradient(&mut machine, &mut exact, data.as_view(), 2);
         verdict.unwrap_or_else(|broken| panic!("{what}: {broken}"));
     }
+}
+
+#[test]
+fn machines_come_back_from_files_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let notes = BTreeMap::from([("epochs".to_string(), "20".to_string())]);
+    for (what, machine) in dense() {
+        let machine = random(machine, 0.5, 1);
+        save_boltzmann(&machine, &notes, &path).unwrap();
+        let (back, metadata) = load_boltzmann(&path).unwrap();
+        assert_eq!((back.params(), back.lateral()), (machine.params(), machine.lateral()), "{what}");
+        assert_eq!((back.blocks().len(), metadata["epochs"].as_str()), (machine.blocks().len(), "20"));
+        assert!(load_sparse_boltzmann(&path).is_err());
+    }
+    for (what, machine) in sparse() {
+        let machine = random(machine, 0.5, 1);
+        save_sparse_boltzmann(&machine, &notes, &path).unwrap();
+        let (back, _) = load_sparse_boltzmann(&path).unwrap();
+        assert_eq!(
+            (back.params(), back.edges(), back.n_visible()),
+            (machine.params(), machine.edges(), machine.n_visible()),
+            "{what}"
+        );
+        let draw = |m: &SparseBoltzmann| {
+            let mut chains = Chains::new(states(m, 5, 1), 2);
+            chains.advance(&BlockGibbs::new(5), m);
+            chains.states.x().clone_owned()
+        };
+        assert_eq!(draw(&back), draw(&machine), "{what}");
+    }
+}
+/// What both readers say of a file that was spoiled.
+fn spoiled(save: &dyn Fn(&Path), spoil: &dyn Fn(&mut TensorFile)) -> [String; 2] {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    save(&path);
+    let mut file = TensorFile::read(&path).unwrap();
+    spoil(&mut file);
+    file.write(&path).unwrap();
+    let said = |e: Option<harmonium::Error>| e.map(|e| e.to_string()).unwrap_or_default();
+    [said(load_boltzmann(&path).err()), said(load_sparse_boltzmann(&path).err())]
+}
+fn note(key: &'static str, value: &'static str) -> impl Fn(&mut TensorFile) {
+    move |f: &mut TensorFile| {
+        f.metadata.insert(key.into(), value.into());
+    }
+}
+#[test]
+fn what_is_wrong_with_the_file_of_a_dense_machine_is_said() {
+    let machine = Boltzmann::semi_restricted((3, Spin), (2, Bernoulli));
+    let save = |path: &Path| save_boltzmann(&machine, &BTreeMap::new(), path).unwrap();
+    let said = |spoil: &dyn Fn(&mut TensorFile)| spoiled(&save, spoil)[0].clone();
+    assert!(said(&note("lateral", "upwards")).contains("upwards"));
+    assert!(said(&note("lateral", "visible hidden")).contains("hidden_lateral"));
+    assert!(said(&note("layers", "3 spin; 2 bernoulli; 1 spin")).contains("a hidden one or none"));
+    assert!(said(&note("layers", "99999999999 spin; 2 bernoulli")).contains("visible_bias"));
+    let real = harmonium::units::label(&harmonium::units::LogPrecision);
+    let own = said(&|f| drop(f.metadata.insert("layers".into(), format!("3 {real}; 2 bernoulli"))));
+    assert!(own.contains("parameters of their own"), "{own}");
+    assert!(said(&|f| drop(f.tensors.remove("visible_lateral"))).contains("visible_lateral"));
+}
+#[test]
+fn what_is_wrong_with_the_file_of_a_sparse_machine_is_said() {
+    let ring = SparseBoltzmann::new((3, Spin), &[(0, 1), (1, 2)]).unwrap();
+    let save = |path: &Path| save_sparse_boltzmann(&ring, &BTreeMap::new(), path).unwrap();
+    let said = |spoil: &dyn Fn(&mut TensorFile)| spoiled(&save, spoil)[1].clone();
+    let edges = |ends: &'static [u64]| {
+        move |f: &mut TensorFile| {
+            let edges = Tensor { shape: vec![ends.len() / 2, 2], values: Values::U64(ends.to_vec()) };
+            f.tensors.insert("edges".into(), edges);
+        }
+    };
+    assert!(said(&edges(&[0, 1, 1, 7])).contains("(1, 7)"));
+    assert!(said(&edges(&[0, 1, 1, 0])).contains("again"));
+    assert!(said(&edges(&[0, 1])).contains("couplings"));
+    assert!(said(&note("hidden", "9")).contains("latent"));
+    assert!(said(&note("unit", "softmax(3)")).contains("couplings"));
+    assert!(said(&note("lattice", "3 open")).is_empty(), "it is a chain");
+    let ising = SparseBoltzmann::ising(&[3, 4], Boundary::Open, 0.4).unwrap();
+    let save = |path: &Path| save_sparse_boltzmann(&ising, &BTreeMap::new(), path).unwrap();
+    let said = |spoil: &dyn Fn(&mut TensorFile)| spoiled(&save, spoil)[1].clone();
+    assert!(said(&note("lattice", "4 3 open")).contains("edges"));
+    assert!(said(&note("lattice", "9223372036854775807 4 open")).contains("12 sites"));
+    assert!(said(&note("lattice", "3 4 round")).contains("open or periodic"));
 }

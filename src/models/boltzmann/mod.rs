@@ -182,6 +182,18 @@ impl Boltzmann {
         let [visible, hidden] = [VISIBLE, HIDDEN].map(|l| self.layers[l].lateral);
         Lateral { visible, hidden }
     }
+    /// The ranges of visible units.
+    pub fn visible_kinds(&self) -> Vec<Kind> {
+        self.kinds(VISIBLE)
+    }
+    /// The ranges of hidden units.
+    pub fn hidden_kinds(&self) -> Vec<Kind> {
+        self.kinds(HIDDEN)
+    }
+    fn kinds(&self, layer: usize) -> Vec<Kind> {
+        let of_run = |run: &Run| (run.rows.len(), self.blocks[run.first_block].unit.clone());
+        self.layers[layer].runs.iter().filter(|run| !run.rows.is_empty()).map(of_run).collect()
+    }
     /// `W`, hidden × visible units.
     pub fn weights(&self) -> MatRef<'_> {
         self.params.mat(W)

@@ -103,6 +103,9 @@ impl Stencil {
         };
         self.strides().enumerate().flat_map(of)
     }
+    pub(super) fn sides(&self) -> (&[usize], Boundary) {
+        (&self.sides, self.boundary)
+    }
     /// Takes over the couplings, one an edge.
     pub(super) fn refresh(&mut self, couplings: &[f32]) {
         let places: Vec<usize> = self.edges().map(|(d, site, _)| d * self.n + site).collect();

@@ -154,6 +154,10 @@ impl SparseBoltzmann {
     pub fn edges(&self) -> &[(usize, usize)] {
         &self.edges
     }
+    /// The sides of the lattice it is, and what lies beyond them, if it takes the route of lattices.
+    pub fn lattice_sides(&self) -> Option<(&[usize], Boundary)> {
+        self.stencil.as_ref().map(Stencil::sides)
+    }
     /// `J`, a column an edge.
     pub fn couplings(&self) -> MatRef<'_> {
         self.params.mat(J)
