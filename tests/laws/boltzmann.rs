@@ -241,6 +241,8 @@ fn edges_that_are_none_are_refused() {
     assert!(SparseBoltzmann::lattice(&[4, 2], Boundary::Periodic, Arc::new(Spin)).is_err());
     assert!(SparseBoltzmann::lattice(&[usize::MAX, 4], Boundary::Open, Arc::new(Spin)).is_err());
     assert!(SparseBoltzmann::with_units((3, Arc::new(Spin)), 4, &[]).is_err());
+    assert!(SparseBoltzmann::new((3, harmonium::units::LogPrecision), &[]).is_err());
+    assert!(SparseBoltzmann::lattice(&[2, 2], Boundary::Open, Arc::new(harmonium::units::LogPrecision)).is_err());
     let mut ring = SparseBoltzmann::new((3, Spin), &[(0, 1), (1, 2)]).unwrap();
     assert!(ring.set(&[1.0], &[0.0; 3]).is_err() && ring.set(&[1.0, f32::NAN], &[0.0; 3]).is_err());
     assert!(ring.set_uniform(f32::INFINITY, 0.0).is_err());

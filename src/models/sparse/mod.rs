@@ -24,7 +24,7 @@ use crate::{
     Slab, States, Train, Unit, Version,
 };
 pub use lattice::Boundary;
-use lattice::Stencil;
+use lattice::Checkerboard;
 use nalgebra_sparse::{CooMatrix, CsrMatrix};
 use petgraph::algo::dsatur_coloring;
 use petgraph::graph::UnGraph;
@@ -58,7 +58,8 @@ pub struct SparseBoltzmann {
     colours: Vec<Vec<usize>>, // rows
     weights: CsrMatrix<f32>,  // both ways
     places: Vec<[usize; 2]>,  // of every entry of the couplings, in the values of `weights`
-    stencil: Option<Stencil>,
+    lattice: Option<(Vec<usize>, Boundary)>,
+    checkerboard: Option<Checkerboard>,
     inference: MeanField,
 }
 
@@ -76,9 +77,7 @@ impl SparseBoltzmann {
     /// # Errors
     /// Those of [`SparseBoltzmann::new`]; [`Error::Value`] if there are more latent units than units.
     pub fn with_units((n, unit): (usize, Arc<dyn Unit>), hidden: usize, edges: &[(usize, usize)]) -> Result<Self> {
-        if unit.n_theta() > 0 {
-            return Err(Error::value("units of a sparse machine", "without parameters of their own", unit.name()));
-        }
+        check_unit(&*unit)?;
         if hidden > n {
             return Err(Error::value("latent units", format!("at most {n}"), hidden));
         }
@@ -107,7 +106,18 @@ impl SparseBoltzmann {
         let params = Params::zeros(&[("couplings", Role::Weights, q * q, edges.len()), ("bias", Role::Bias, n * q, 1)]);
         let n_visible = (n - hidden) * q;
         let (edges, inference) = (edges.to_vec(), MeanField::default());
-        Self { params, n_visible, edges, blocks, colours, weights, places, stencil: None, inference }
+        Self {
+            params,
+            n_visible,
+            edges,
+            blocks,
+            colours,
+            weights,
+            places,
+            lattice: None,
+            checkerboard: None,
+            inference,
+        }
     }
     /// The same coupling along all edges, times the identity for units of several rows, so that two equal Potts values have it and two
     /// others do not; and the same bias of all rows.
@@ -154,9 +164,9 @@ impl SparseBoltzmann {
     pub fn edges(&self) -> &[(usize, usize)] {
         &self.edges
     }
-    /// The sides of the lattice it is, and what lies beyond them, if it takes the route of lattices.
+    /// The sides of the lattice it was made as, and what lies beyond them.
     pub fn lattice_sides(&self) -> Option<(&[usize], Boundary)> {
-        self.stencil.as_ref().map(Stencil::sides)
+        self.lattice.as_ref().map(|(sides, boundary)| (&sides[..], *boundary))
     }
     /// `J`, a column an edge.
     pub fn couplings(&self) -> MatRef<'_> {
@@ -202,6 +212,14 @@ impl SparseBoltzmann {
         mean.resize(rows.len(), 0.0);
         unit.mean(&[], field, mean);
         rows.iter().zip(&*mean).for_each(|(&r, m)| x[r] = *m);
+    }
+}
+
+/// Whether a machine can have such units.
+fn check_unit(unit: &dyn Unit) -> Result<()> {
+    match unit.n_theta() {
+        0 => Ok(()),
+        _ => Err(Error::value("units of a sparse machine", "without parameters of their own", unit.name())),
     }
 }
 
@@ -299,6 +317,10 @@ impl Gibbs for SparseBoltzmann {
         let n = self.colours.len();
         let mut open = slab.open();
         for j in 0..open.columns {
+            if let Some(board) = &self.checkerboard {
+                self.sweep_board(board, j, &mut open, response);
+                continue;
+            }
             for c in 0..n {
                 self.respond(if response.is_backward() { n - 1 - c } else { c }, j, &mut open, response);
             }
@@ -314,25 +336,46 @@ impl SparseBoltzmann {
         let n = rows.len();
         let column = j * open.rows..(j + 1) * open.rows;
         let x = &mut open.x[column.clone()];
-        let (field, new) = (&mut open.fields[column.clone()], &mut open.means[column.clone()]);
-        match &self.stencil {
-            Some(stencil) => stencil.fields(self.bias(), colour, x, (field, new)),
-            None => field.iter_mut().zip(rows).for_each(|(f, &r)| *f = self.field_of(r, x)),
+        let (field, new) = (&mut open.fields[column.clone()][..n], &mut open.means[column.clone()][..n]);
+        field.iter_mut().zip(rows).for_each(|(f, &r)| *f = self.field_of(r, x));
+        new.iter_mut().zip(rows).for_each(|(new, &r)| *new = x[r]);
+        let frozen = open.frozen.map(|f| &f[column]);
+        self.choose(rows, (j, field, new), (response, open.scratch), frozen);
+        rows.iter().zip(&*new).for_each(|(&r, new)| x[r] = *new);
+    }
+    /// Both colours of a lattice in column `j`.
+    fn sweep_board(&self, board: &Checkerboard, j: usize, open: &mut Open<'_>, response: &mut Response<'_>) {
+        let column = j * open.rows..(j + 1) * open.rows;
+        let (x, half) = (&mut open.x[column.clone()], open.rows / 2);
+        let (field, parts) = (&mut open.fields[column.clone()][..half], &mut open.means[column.clone()]);
+        let (zero, one) = parts.split_at_mut(half);
+        let frozen = open.frozen.map(|f| &f[column]);
+        board.part(x, [&mut *zero, &mut *one]);
+        for step in 0..2 {
+            let colour = if response.is_backward() { 1 - step } else { step };
+            let (own, other) = if colour == 0 { (&mut *zero, &*one) } else { (&mut *one, &*zero) };
+            board.fields(colour, other, field);
+            self.choose(board.sites(colour), (j, field, own), (response, open.scratch), frozen);
         }
+        board.join([&*zero, &*one], x);
+    }
+    /// New values of units that stand in these rows, in the place of the old ones, given their fields; what is frozen stays.
+    fn choose(
+        &self,
+        rows: &[usize],
+        (j, field, x): (usize, &mut [f32], &mut [f32]),
+        (response, scratch): (&mut Response<'_>, &mut Vec<f32>),
+        frozen: Option<&[bool]>,
+    ) {
+        let Some(unit) = self.blocks.first().map(|b| &b.unit) else { return };
         if let Some((beta, base)) = response.temperature() {
             field.iter_mut().zip(rows).for_each(|(f, &r)| *f = base[r] + beta * (*f - base[r]));
         }
-        let of_units = Column { j, theta: &[], field: &field[..n], x: &mut new[..n], frozen: None };
-        if let Some(block) = self.blocks.first() {
-            response.apply_units(&*block.unit, None, of_units, open.scratch);
-        }
-        if let Some(frozen) = open.frozen {
-            let kept = new.iter_mut().zip(rows).filter(|(_, r)| frozen[column.start + **r]);
-            kept.for_each(|(new, &r)| *new = x[r]);
-        }
-        match self.stencil.as_ref().filter(|s| s.paired()) {
-            Some(stencil) => stencil.put(colour, &new[..n], x),
-            None => rows.iter().zip(&*new).for_each(|(&r, new)| x[r] = *new),
+        let old: Vec<f32> = if frozen.is_some() { x.to_vec() } else { vec![] };
+        response.apply_units(&**unit, None, Column { j, theta: &[], field, x: &mut *x, frozen: None }, scratch);
+        if let Some(frozen) = frozen {
+            let kept = x.iter_mut().zip(&old).zip(rows).filter(|(_, r)| frozen[**r]);
+            kept.for_each(|((x, old), _)| *x = *old);
         }
     }
     /// Mean field of the latent units given the visible ones, from zeros, colour by colour; sample by sample until nothing changes by
@@ -425,8 +468,8 @@ impl Train for SparseBoltzmann {
         for (coupling, places) in self.params.slice(J).iter().zip(&self.places) {
             places.iter().for_each(|&place| values[place] = *coupling);
         }
-        if let Some(stencil) = &mut self.stencil {
-            stencil.refresh(self.params.slice(J));
+        if let Some(board) = &mut self.checkerboard {
+            board.refresh(self.params.slice(J), self.params.slice(B));
         }
     }
 }
