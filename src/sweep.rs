@@ -60,6 +60,10 @@ impl<'a> Response<'a> {
         self.backward = backward;
         self
     }
+    /// Whether the blocks are asked for in reverse order.
+    pub fn is_backward(&self) -> bool {
+        self.backward
+    }
     /// Whether a temperature is set.
     pub fn is_tempered(&self) -> bool {
         self.tempered.is_some()

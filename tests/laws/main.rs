@@ -27,6 +27,7 @@ mod kit;
 mod label;
 mod learning;
 mod marginal;
+mod memories;
 mod missing;
 mod museum;
 mod negative;
