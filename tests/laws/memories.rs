@@ -659,7 +659,7 @@ fn modern_networks_keep_the_laws() {
 fn the_partition_function_of_a_modern_network_is_an_integral() {
     for (d, beta) in [(1, 0.7), (1, 3.0), (2, 1.3)] {
         let m = ModernHopfield::storing(normals(d, 4, 1.0, 3).as_view(), beta).unwrap();
-        let (step, n) = (0.125, 161);
+        let (step, n) = (0.125, 161usize);
         let at = |k: usize| (k as f64 - 80.0) * step;
         let x = Mat::from_fn(d, n.pow(d as u32), |i, j| at(if i == 0 { j % n } else { j / n }) as f32);
         let minus: Vec<f64> = energies(&m, &x).iter().map(|e| -e).collect();
