@@ -3,6 +3,9 @@
 
 use crate::cases::close;
 use crate::reference::{log_sum_exp, normal, product};
+use harmonium::io::{
+    Tensor, TensorFile, Values, load_dense_memory, load_modern_hopfield, save_dense_memory, save_modern_hopfield,
+};
 use harmonium::laws::{self, Verdict};
 use harmonium::models::{
     DenseMemory, FixedPoint, Interaction, ModernHopfield, Rbm, Recall, hebbian_patterns, hebbian_rbm,
@@ -929,4 +932,88 @@ fn the_plain_sweep_visits_every_spin() {
     states.freeze_rows(0..4).unwrap();
     states.par(|_, slab| sweep::blocks(&m, slab, &mut Response::mode()));
     assert_eq!(states.x().row(4).sum(), 3.0);
+}
+
+/// In a folder that is there for as long.
+fn with_file<T>(f: impl FnOnce(&std::path::Path) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    f(&folder.path().join("memory.safetensors"))
+}
+#[test]
+fn memories_come_back_to_the_bit() {
+    for f in INTERACTIONS {
+        let mut m = DenseMemory::new(5, 4, f, 0.1 + 0.2).unwrap();
+        m.initialise(0.0, 1.0, 3).unwrap();
+        for m in [m.clone(), m.bounded(0.7).unwrap()] {
+            with_file(|path| {
+                save_dense_memory(&m, &[("epochs".to_string(), "20".to_string())].into(), path).unwrap();
+                let (back, metadata) = load_dense_memory(path).unwrap();
+                assert_eq!((back.params(), back.architecture()), (m.params(), m.architecture()));
+                assert_eq!(metadata["epochs"], "20");
+                assert_eq!(energies(&back, &all_spins(5)), energies(&m, &all_spins(5)));
+                assert_eq!(back.overlaps(all_spins(5).as_view()).unwrap(), m.overlaps(all_spins(5).as_view()).unwrap());
+                let file = TensorFile::read(path).unwrap();
+                let values = file.floats("memories", &[5, 4]).unwrap();
+                assert!((0..5).all(|i| (0..4).all(|k| values[i * 4 + k] == m.memories()[(i, k)])));
+            });
+        }
+    }
+    for m in modern() {
+        with_file(|path| {
+            save_modern_hopfield(&m, &Default::default(), path).unwrap();
+            let (back, _) = load_modern_hopfield(path).unwrap();
+            assert_eq!((back.params(), back.architecture()), (m.params(), m.architecture()));
+            let x = normals(m.n_units(), 9, 1.0, 1);
+            assert_eq!(back.updated(x.as_view()).unwrap(), m.updated(x.as_view()).unwrap());
+        });
+    }
+}
+/// What reading a dense memory says whose file was changed.
+fn complaint(spoil: impl FnOnce(&mut TensorFile)) -> String {
+    with_file(|path| {
+        let m = DenseMemory::new(3, 2, Interaction::Rectified { degree: 3 }, 2.0).unwrap().bounded(1.0).unwrap();
+        save_dense_memory(&m, &Default::default(), path).unwrap();
+        let mut file = TensorFile::read(path).unwrap();
+        spoil(&mut file);
+        file.write(path).unwrap();
+        let e = load_dense_memory(path).expect_err("a complaint");
+        assert!(matches!(e, Error::Format { .. }), "{e}");
+        e.to_string()
+    })
+}
+#[test]
+fn what_is_wrong_with_the_file_of_a_memory_is_said_by_name() {
+    let note = |name: &str, value: &str| complaint(|f| drop(f.metadata.insert(name.into(), value.into())));
+    let shape = |shape: Vec<usize>| {
+        complaint(|f| {
+            let values = Values::F32(vec![0.5; shape.iter().product()]);
+            f.tensors.insert("memories".into(), Tensor { shape, values });
+        })
+    };
+    let told = [
+        (note("model", "modern_hopfield"), "`modern_hopfield`"),
+        (note("interaction", "rectified(0)"), "degree"),
+        (note("interaction", "rectified(x)"), "exponential(rate)"),
+        (note("interaction", "exponential(NaN)"), "rate"),
+        (note("interaction", "cubic(3)"), "`cubic(3)`"),
+        (note("beta", "-1"), "β"),
+        (note("beta", "much"), "`much`"),
+        (note("bound", "NaN"), "bound"),
+        (complaint(|f| drop(f.metadata.remove("beta"))), "`beta` is missing"),
+        (complaint(|f| drop(f.metadata.remove("interaction"))), "`interaction` is missing"),
+        (complaint(|f| drop(f.tensors.clear())), "memories"),
+        (shape(vec![6]), "units × memories"),
+        (shape(vec![6, 0]), "there are none"),
+        (shape(vec![0, 6]), "units"),
+    ];
+    told.iter().for_each(|(text, part)| assert!(text.contains(part) && text.contains("memory.safetensors"), "{text}"));
+    with_file(|path| {
+        let network = ModernHopfield::new(2, 2, 1.0).unwrap();
+        save_modern_hopfield(&network, &Default::default(), path).unwrap();
+        assert!(load_dense_memory(path).unwrap_err().to_string().contains("dense_memory"));
+        let mut file = TensorFile::read(path).unwrap();
+        file.metadata.insert("beta".into(), "0".into());
+        file.write(path).unwrap();
+        assert!(load_modern_hopfield(path).unwrap_err().to_string().contains("β"));
+    });
 }
