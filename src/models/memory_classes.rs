@@ -13,8 +13,12 @@ use crate::linalg::{self, Kernel, Level, col, for_columns, gemm};
 use crate::{Error, Mat, MatMut, MatRef, Result};
 use std::ops::Range;
 
-/// Columns of a task: as many as make the packing of the memories small beside their product.
-pub(crate) const CHUNK: usize = 128;
+/// Columns of a task, of so many in all: an even number of tasks, for two threads to share, and not so narrow that packing the memories
+/// costs more than their product.
+pub(crate) fn chunk(columns: usize) -> usize {
+    columns.div_ceil(2 * columns.div_ceil(WIDEST).max(1)).max(1)
+}
+const WIDEST: usize = 128;
 const LANES: usize = 16;
 
 impl DenseMemory {
@@ -32,7 +36,7 @@ impl DenseMemory {
             return Err(Error::shape("rows of samples without labels", label.start, x.nrows()));
         }
         let mut fields = Mat::zeros(classes, x.ncols());
-        for_columns(&mut fields, CHUNK, |columns, mut fields| {
+        for_columns(&mut fields, chunk(x.ncols()), |columns, mut fields| {
             let (mut z, mut scratch) = (Mat::zeros(self.n_memories(), columns.len()), vec![]);
             self.class_overlaps(&label, x.columns_range(columns), z.as_view_mut());
             for (k, mut fields) in fields.column_iter_mut().enumerate() {

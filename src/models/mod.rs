@@ -26,7 +26,7 @@ pub(crate) use gauge::Gauge;
 pub use gauge::zero_sum;
 pub use interaction::Interaction;
 pub use mean_field::MeanField;
-pub(crate) use memory_classes::{CHUNK as CLASS_CHUNK, Pulling};
+pub(crate) use memory_classes::{Pulling, chunk as class_chunk};
 pub use memory_rbm::{hebbian_patterns, hebbian_rbm};
 pub use modern_hopfield::{FixedPoint, ModernHopfield};
 pub use rbm::{Kind, Rbm};

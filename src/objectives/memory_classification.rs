@@ -4,7 +4,7 @@
 
 use super::{Objective, Report};
 use crate::linalg::{add_outer, col, for_columns_with};
-use crate::models::{CLASS_CHUNK, DenseMemory, Pulling};
+use crate::models::{DenseMemory, Pulling, class_chunk};
 use crate::{Batch, Error, Mat, MatRef, Params, Result, Resume, Saved};
 use std::ops::Range;
 
@@ -154,9 +154,10 @@ impl MemoryClassification {
         if self.factors.shape() != (p, x.ncols()) {
             self.factors = Mat::zeros(p, x.ncols());
         }
-        self.parts.resize_with(x.ncols().div_ceil(CLASS_CHUNK), Part::default);
+        let width = class_chunk(x.ncols());
+        self.parts.resize_with(x.ncols().div_ceil(width), Part::default);
         let (weights, loss) = (&self.weights, self.loss);
-        for_columns_with(&mut self.factors, CLASS_CHUNK, &mut self.parts, |columns, mut z, part| {
+        for_columns_with(&mut self.factors, width, &mut self.parts, |columns, mut z, part| {
             part.loss = 0.0;
             part.labels.clear();
             part.labels.resize(classes * p, 0.0);
