@@ -75,7 +75,7 @@ struct Settings {
     /// Learning rate of the first update
     #[arg(long, value_name = "F", default_value_t = 0.02)]
     learning_rate: f32,
-    /// Passes over the training images [default: 30]
+    /// Passes over the training images [default: 50]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update
@@ -106,7 +106,7 @@ impl Settings {
         self.memories.unwrap_or(if self.quick { 100 } else { 1000 })
     }
     fn epochs(&self) -> u64 {
-        self.epochs.unwrap_or(if self.quick { 1 } else { 30 })
+        self.epochs.unwrap_or(if self.quick { 1 } else { 50 })
     }
     /// The settings, for the model file and the summary.
     fn notes(&self) -> BTreeMap<String, String> {

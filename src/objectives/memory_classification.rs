@@ -8,12 +8,15 @@ use crate::models::{DenseMemory, Pulling, class_chunk};
 use crate::{Batch, Error, Mat, MatRef, Params, Result, Resume, Saved};
 use std::ops::Range;
 
+/// The highest power of a loss.
+const MOST: u32 = 1000;
+
 /// What a classification costs, with `φ_α` the field of label `α`, all other labels at -1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelLoss {
     /// `Σ_α |tanh φ_α - t_α|^{2m}`, for targets `t` of ±1 (Krotov and Hopfield 2016, with `m` their power).
     Power {
-        /// `m`, from 1 on: large ones look at the worst outputs alone.
+        /// `m`, from 1 to 1000: large ones look at the worst outputs alone.
         m: u32,
     },
     /// `-log p(label | image)` of the model's own distribution over states with one label on: `p ∝ exp(2 φ_α)`.
@@ -121,14 +124,16 @@ fn judge(loss: LabelLoss, fields: &[f32], targets: &[f32], pulls: &mut [f32]) ->
 impl Objective<DenseMemory> for MemoryClassification {
     /// # Errors
     /// [`Error::Shape`] if the batch has not the model's rows, [`Error::Value`] if it has not so many labels, entries are missing, a
-    /// label is none, or the power of the loss is 0.
+    /// label is none, or the power of the loss is not in 1..=1000.
     fn gradient(&mut self, model: &DenseMemory, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         let label = model.label_rows(self.classes)?;
         if batch.x.nrows() != label.end {
             return Err(Error::shape("rows of samples with labels", label.end, batch.x.nrows()));
         }
-        if let LabelLoss::Power { m: 0 } = self.loss {
-            return Err(Error::value("the power of a loss", "at least 1", 0));
+        if let LabelLoss::Power { m } = self.loss
+            && !(1..=MOST).contains(&m)
+        {
+            return Err(Error::value("the power of a loss", format!("in 1..={MOST}"), m));
         }
         self.weigh(batch);
         self.check(&label, batch)?;
