@@ -90,7 +90,11 @@ impl Interaction {
                 Level::best().run(Powers::<true> { overlaps, memories, s, scale: 1.0 / size, degree })
             }
             Self::Exponential { rate } => {
-                let scaled = |z: f64| (rate / units * (z - size)).exp();
+                // What is below the least normal number costs much, and is nothing beside the largest.
+                let scaled = |z: f64| {
+                    let exponent = rate / units * (z - size);
+                    if exponent < -708.0 { 0.0 } else { exponent.exp() }
+                };
                 let terms = overlaps.iter().zip(memories).map(|(&z, &x)| {
                     let without = z - f64::from(x) * s;
                     scaled(without + f64::from(x)) - scaled(without - f64::from(x))
