@@ -11,7 +11,7 @@
 //!
 //! The first classifies the test images with an error of 1.41 % (± 0.12 %, other ten thousand images) after 10 minutes on two cores that
 //! did other work, too; the paper has 1.44 % at degree 3 with 2000 memories. Its settings were chosen on the last 10,000 training
-//! images, with 1.42 % (the second command). The last command has the settings of the authors' own program. (Seed 1.)
+//! images, where a run of the same settings in another program had 1.42 %. The last command has the settings of the authors' own program. (Seed 1.)
 mod common;
 
 use clap::{Parser, ValueEnum};
