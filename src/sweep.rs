@@ -70,6 +70,10 @@ impl<'a> Response<'a> {
         self.backward = backward;
         self
     }
+    /// Whether the blocks are asked for in reverse order.
+    pub fn is_backward(&self) -> bool {
+        self.backward
+    }
     /// Whether a temperature is set.
     pub fn is_tempered(&self) -> bool {
         self.tempered.is_some()
@@ -77,10 +81,6 @@ impl<'a> Response<'a> {
     /// The inverse temperature and the base fields, if a temperature is set.
     pub(crate) fn temperature(&self) -> Option<(f32, &'a [f32])> {
         self.tempered.map(|t| (t.beta, t.base))
-    }
-    /// Whether the blocks are asked for in reverse order.
-    pub(crate) fn is_backward(&self) -> bool {
-        self.backward
     }
     /// Whether it is one of the units' values, and whether it is drawn.
     pub(crate) fn choice(&self) -> Choice {

@@ -6,6 +6,7 @@
 mod atomic;
 mod checkpoint;
 mod layered;
+mod memories;
 mod model;
 mod pairwise;
 mod tensors;
@@ -18,6 +19,10 @@ pub(crate) use checkpoint::Unusable;
 pub use checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
 pub use layered::{
     load_dbm, load_dbn, load_predictor, parse_dbm, parse_dbn, parse_predictor, save_dbm, save_dbn, save_predictor,
+};
+pub use memories::{
+    load_dense_memory, load_modern_hopfield, parse_dense_memory, parse_modern_hopfield, save_dense_memory,
+    save_modern_hopfield,
 };
 pub use model::{
     MODEL_FORMAT, load_rbm, load_replicated_softmax, parse_rbm, parse_replicated_softmax, save_rbm,

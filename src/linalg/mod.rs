@@ -3,6 +3,7 @@
 
 mod binary;
 mod bits;
+mod columns;
 mod edges;
 mod fused;
 mod gemm;
@@ -14,10 +15,12 @@ mod pass;
 mod probes;
 mod reduce;
 mod simd;
+mod softmax;
 mod tables;
 mod tile;
 
 pub use binary::{Factor, Working};
+pub use columns::{for_columns, for_columns_with};
 pub use edges::edge_products;
 pub use fused::{
     exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at, uniforms_to,
@@ -27,6 +30,7 @@ pub use outer::{Outer, add_outer, set_outers};
 pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
+pub use softmax::{softmax, softmax_at};
 pub(crate) use tile::{Tile, TwoValues};
 
 use crate::{MatMut, MatRef};

@@ -1,10 +1,12 @@
 //! Optimisers: from a gradient to a step. Schedules and penalties: pure functions.
 
 mod adam;
+mod normalised;
 mod penalty;
 mod schedule;
 mod sgd;
 pub use adam::Adam;
+pub use normalised::Normalised;
 pub use penalty::{Penalty, clip_norm, max_norm};
 pub use schedule::Schedule;
 pub use sgd::Sgd;

@@ -3,11 +3,12 @@
 use crate::mutate::{Rng, damage, float, one, rarely, size};
 use crate::{Reached, Target};
 use harmonium::io::{
-    Checkpoint, TensorFile, parse_dbm, parse_dbn, parse_predictor, parse_rbm, parse_replicated_softmax, save_dbm,
-    save_dbn, save_predictor, save_rbm, save_replicated_softmax,
+    Checkpoint, TensorFile, parse_dbm, parse_dbn, parse_dense_memory, parse_modern_hopfield, parse_predictor,
+    parse_rbm, parse_replicated_softmax, save_dbm, save_dbn, save_dense_memory, save_modern_hopfield, save_predictor,
+    save_rbm, save_replicated_softmax,
 };
 use harmonium::models::neural::{Activation, Predictor};
-use harmonium::models::{Dbm, Dbn, Rbm, ReplicatedSoftmax};
+use harmonium::models::{Dbm, Dbn, DenseMemory, Interaction, ModernHopfield, Rbm, ReplicatedSoftmax};
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Adam, Schedule, Sgd};
 use harmonium::train::{EarlyStopping, Fit, History, Monitor, PseudoLogLikelihood, Run};
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-pub(crate) fn targets() -> [Target; 6] {
+pub(crate) fn targets() -> [Target; 7] {
     // JSON becomes maps of strings, which take some ten times its size.
     let memory = |bytes| 40 * bytes + 8192;
     let model = |bytes: &[u8]| reached(parse_rbm(bytes, Path::new("f")).map(drop));
@@ -37,11 +38,19 @@ pub(crate) fn targets() -> [Target; 6] {
             .max_by_key(|r| (*r == Reached::Content) as u8 + 2 * (*r == Reached::Whole) as u8);
         best.unwrap_or(Reached::Header)
     };
+    let memories = |bytes: &[u8]| {
+        let path = Path::new("f");
+        match parse_dense_memory(bytes, path) {
+            Ok(_) => Reached::Whole,
+            Err(_) => reached(parse_modern_hopfield(bytes, path).map(drop)),
+        }
+    };
     let checkpoint = |bytes: &[u8]| reached(Checkpoint::parse(bytes, Path::new("f")).map(drop));
     [
         Target { name: "model", share: 0.2, memory, make: |rng| mutated(rng, &MODEL), read: model },
         Target { name: "model of documents", share: 0.1, memory, make: |rng| mutated(rng, &TOPICS), read: topics },
         Target { name: "deep model", share: 0.1, memory: |bytes| 64 * bytes + 16_384, make: deep_file, read: deep },
+        Target { name: "memories", share: 0.1, memory: |bytes| 64 * bytes + 16_384, make: memory_file, read: memories },
         Target { name: "tensors", share: 0.06, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
         Target { name: "checkpoint", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
         Target { name: "checkpoint, sealed", share: 0.05, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
@@ -101,6 +110,23 @@ static DEEP: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
 fn deep_file(rng: &mut Rng) -> Vec<u8> {
     let kind = rng.random_range(0..DEEP.len());
     mutated(rng, &DEEP[kind])
+}
+static MEMORIES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    let path = std::env::temp_dir().join(format!("harmonium-fuzz-memories-{}", std::process::id()));
+    let dense = DenseMemory::new(3, 2, Interaction::Rectified { degree: 3 }, 2.0).unwrap().bounded(1.0).unwrap();
+    let save: [&dyn Fn(); 2] = [&|| save_dense_memory(&dense, &Default::default(), &path).unwrap(), &|| {
+        save_modern_hopfield(&ModernHopfield::new(3, 2, 1.0).unwrap(), &Default::default(), &path).unwrap()
+    }];
+    save.map(|save| {
+        save();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bytes
+    })
+});
+fn memory_file(rng: &mut Rng) -> Vec<u8> {
+    let kind = rng.random_range(0..MEMORIES.len());
+    mutated(rng, &MEMORIES[kind])
 }
 static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| of_run(0).to_bytes().unwrap());
 /// Checkpoints of runs of different kinds.

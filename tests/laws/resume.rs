@@ -10,7 +10,7 @@ use harmonium::models::{Dbm, Dbn, Rbm};
 use harmonium::objectives::{
     Centring, Contrastive, Coordinates, Objective, Report, Sparsity, Standardising, Supervised, UpDown,
 };
-use harmonium::optim::{Adam, Optimizer, Penalty, Schedule, Sgd};
+use harmonium::optim::{Adam, Normalised, Optimizer, Penalty, Schedule, Sgd};
 use harmonium::samplers::Tempering;
 use harmonium::train::{
     EarlyStopping, Fit, History, LogLikelihoodEnd, Named, Progress, PseudoLogLikelihood, Run, Silent, UpdateRatio,
@@ -77,10 +77,11 @@ impl<O: Resume> Resume for WithGaps<O> {
 }
 type Build = fn() -> Box<dyn Optimizer>;
 /// Optimisers: a new one is one line here.
-const OPTIMIZERS: [(&str, Build); 3] = [
+const OPTIMIZERS: [(&str, Build); 4] = [
     ("SGD", || Box::new(Sgd::default())),
     ("momentum", || Box::new(Sgd::new(Schedule::Switch { from: 0.0, to: 0.9, steps: 5 }))),
     ("Adam", || Box::new(Adam::default())),
+    ("normalised", || Box::new(Normalised::new(Schedule::Constant(0.6)))),
 ];
 
 /// 24 updates, with a rate that falls and everything that bounds weights.
