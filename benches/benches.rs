@@ -9,11 +9,13 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use harmonium::eval::{Ais, Raise, ais, raise};
 use harmonium::linalg::{self, Level, Outer, Working};
 use harmonium::models::neural::{Activation, Predictor};
-use harmonium::models::{Dbm, MeanField, Rbm};
+use harmonium::models::{
+    Boltzmann, Boundary, Dbm, DenseMemory, Interaction, MeanField, ModernHopfield, Rbm, SparseBoltzmann,
+};
 use harmonium::objectives::{Contrastive, Objective, Supervised};
 use harmonium::optim::{At, Optimizer, Sgd};
 use harmonium::rng::ChainRng;
-use harmonium::samplers::{BlockGibbs, Tempering};
+use harmonium::samplers::{BlockGibbs, SwendsenWang, Tempering};
 use harmonium::units::{Bernoulli, Softmax};
 use harmonium::{Annealed, Batch, Chains, Energy, Learn, Mat, States, Train};
 use rand::RngExt;
@@ -191,6 +193,36 @@ fn deep(c: &mut Criterion) {
     group.finish();
 }
 
+/// Machines with couplings within a layer, lattices, memories.
+fn pairwise(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pairwise");
+    let mut machine = Boltzmann::semi_restricted((VISIBLE, Bernoulli), (HIDDEN, Bernoulli));
+    machine.update(&mut |p| {
+        p.as_mut_slice().iter_mut().enumerate().for_each(|(k, w)| *w = (k % 17) as f32 * 1e-3 - 0.008)
+    });
+    let mut chains = Chains::new(Mat::zeros(VISIBLE + HIDDEN, COLUMNS), 1);
+    group.bench_function(format!("semi-restricted sweep {VISIBLE}x{HIDDEN}x{COLUMNS}"), |b| {
+        b.iter(|| chains.advance(&BlockGibbs::new(1), &machine));
+    });
+    let lattice = SparseBoltzmann::ising(&[64, 64], Boundary::Periodic, 0.4).expect("a lattice");
+    let mut chains = Chains::new(Mat::from_element(64 * 64, 64, 1.0), 1);
+    group.bench_function("Ising sweep 64x64x64", |b| b.iter(|| chains.advance(&BlockGibbs::new(1), &lattice)));
+    let clusters = SwendsenWang::new(&lattice, 1).expect("spins");
+    group.bench_function("Ising cluster update 64x64x64", |b| b.iter(|| chains.advance(&clusters, &lattice)));
+    let spins = bits(VISIBLE, 1000, 0.5).map(|x| 2.0 * x - 1.0);
+    let memory = DenseMemory::storing(spins.as_view(), Interaction::Rectified { degree: 3 }, 1e4).expect("patterns");
+    let mut chains = Chains::new(spins.columns(0, COLUMNS).clone_owned(), 1);
+    group.bench_function(format!("dense memory sweep {VISIBLE}x1000x{COLUMNS}"), |b| {
+        b.iter(|| chains.advance(&BlockGibbs::new(1), &memory));
+    });
+    let modern = ModernHopfield::storing(spins.as_view(), 1.0).expect("patterns");
+    let cues = spins.columns(0, COLUMNS).clone_owned();
+    group.bench_function(format!("modern Hopfield update {VISIBLE}x1000x{COLUMNS}"), |b| {
+        b.iter(|| black_box(modern.updated(cues.as_view())));
+    });
+    group.finish();
+}
+
 fn annealing(c: &mut Criterion) {
     let mut group = c.benchmark_group("ais");
     let (rbm, temperatures) = (rbm(), 50);
@@ -211,5 +243,5 @@ fn short() -> Criterion {
     let criterion = Criterion::default().sample_size(20).without_plots();
     criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(2000))
 }
-criterion_group! { name = benches; config = short(); targets = products, units, sampling, tempering, updates, deep, annealing }
+criterion_group! { name = benches; config = short(); targets = products, units, sampling, tempering, updates, deep, pairwise, annealing }
 criterion_main!(benches);

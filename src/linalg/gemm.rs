@@ -21,7 +21,7 @@ pub fn gemm_nt(alpha: f32, a: MatRef<'_>, b: MatRef<'_>, beta: f32, c: MatMut<'_
     product(alpha, Strided::plain(&a), Strided::transposed(&b), beta, c);
 }
 
-/// `c = alpha aᵀ b + beta c`
+/// `c = alpha aᵀ b + beta c`. The bits of a column may depend on how many there are: not for slabs, whose width is no part of a result.
 ///
 /// # Panics
 /// If the shapes do not fit.

@@ -3,47 +3,44 @@
 use crate::mutate::{Rng, damage, float, one, rarely, size};
 use crate::{Reached, Target};
 use harmonium::io::{
-    Checkpoint, TensorFile, parse_dbm, parse_dbn, parse_dense_memory, parse_modern_hopfield, parse_predictor,
-    parse_rbm, parse_replicated_softmax, save_dbm, save_dbn, save_dense_memory, save_modern_hopfield, save_predictor,
-    save_rbm, save_replicated_softmax,
+    Checkpoint, TensorFile, parse_boltzmann, parse_dbm, parse_dbn, parse_dense_memory, parse_modern_hopfield,
+    parse_predictor, parse_rbm, parse_replicated_softmax, parse_sparse_boltzmann, save_boltzmann, save_dbm, save_dbn,
+    save_dense_memory, save_modern_hopfield, save_predictor, save_rbm, save_replicated_softmax, save_sparse_boltzmann,
 };
 use harmonium::models::neural::{Activation, Predictor};
-use harmonium::models::{Dbm, Dbn, DenseMemory, Interaction, ModernHopfield, Rbm, ReplicatedSoftmax};
+use harmonium::models::{
+    Boltzmann, Boundary, Dbm, Dbn, DenseMemory, Interaction, ModernHopfield, Rbm, ReplicatedSoftmax, SparseBoltzmann,
+};
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Adam, Schedule, Sgd};
 use harmonium::train::{EarlyStopping, Fit, History, Monitor, PseudoLogLikelihood, Run};
-use harmonium::units::{Bernoulli, Gaussian};
+use harmonium::units::{Bernoulli, Gaussian, Spin};
 use harmonium::{Chains, Mat, Resume, Saved};
 use rand::RngExt;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-pub(crate) fn targets() -> [Target; 7] {
+pub(crate) fn targets() -> [Target; 8] {
     // JSON becomes maps of strings, which take some ten times its size.
     let memory = |bytes| 40 * bytes + 8192;
     let model = |bytes: &[u8]| reached(parse_rbm(bytes, Path::new("f")).map(drop));
     let topics = |bytes: &[u8]| reached(parse_replicated_softmax(bytes, Path::new("f")).map(drop));
     let deep = |bytes: &[u8]| {
-        // A file is of one kind, and is offered to all three.
         let path = Path::new("f");
-        let all = [
+        best([
             parse_dbm(bytes, path).map(drop),
             parse_dbn(bytes, path).map(drop),
             parse_predictor(bytes, path).map(drop),
-        ];
-        let best = all
-            .into_iter()
-            .map(reached)
-            .max_by_key(|r| (*r == Reached::Content) as u8 + 2 * (*r == Reached::Whole) as u8);
-        best.unwrap_or(Reached::Header)
+        ])
     };
     let memories = |bytes: &[u8]| {
         let path = Path::new("f");
-        match parse_dense_memory(bytes, path) {
-            Ok(_) => Reached::Whole,
-            Err(_) => reached(parse_modern_hopfield(bytes, path).map(drop)),
-        }
+        best([parse_dense_memory(bytes, path).map(drop), parse_modern_hopfield(bytes, path).map(drop)])
+    };
+    let pairwise = |bytes: &[u8]| {
+        let path = Path::new("f");
+        best([parse_boltzmann(bytes, path).map(drop), parse_sparse_boltzmann(bytes, path).map(drop)])
     };
     let checkpoint = |bytes: &[u8]| reached(Checkpoint::parse(bytes, Path::new("f")).map(drop));
     [
@@ -51,10 +48,22 @@ pub(crate) fn targets() -> [Target; 7] {
         Target { name: "model of documents", share: 0.1, memory, make: |rng| mutated(rng, &TOPICS), read: topics },
         Target { name: "deep model", share: 0.1, memory: |bytes| 64 * bytes + 16_384, make: deep_file, read: deep },
         Target { name: "memories", share: 0.1, memory: |bytes| 64 * bytes + 16_384, make: memory_file, read: memories },
+        Target {
+            name: "general machine",
+            share: 0.1,
+            memory: |bytes| 64 * bytes + 65_536,
+            make: pairwise_file,
+            read: pairwise,
+        },
         Target { name: "tensors", share: 0.06, memory, make: |rng| mutated(rng, &CHECKPOINT), read: tensors },
         Target { name: "checkpoint", share: 0.1, memory, make: |rng| mutated(rng, &CHECKPOINT), read: checkpoint },
         Target { name: "checkpoint, sealed", share: 0.05, memory: |bytes| 60 * bytes + RUN, make: sealed, read: go_on },
     ]
+}
+/// How far a file came that is of one kind, and is offered to all of them.
+fn best<const N: usize>(all: [harmonium::Result<()>; N]) -> Reached {
+    let far = |r: &Reached| (*r == Reached::Content) as u8 + 2 * (*r == Reached::Whole) as u8;
+    all.into_iter().map(reached).max_by_key(far).unwrap_or(Reached::Header)
 }
 /// What a small run takes for itself in an update.
 const RUN: usize = 4_000_000;
@@ -127,6 +136,27 @@ static MEMORIES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
 fn memory_file(rng: &mut Rng) -> Vec<u8> {
     let kind = rng.random_range(0..MEMORIES.len());
     mutated(rng, &MEMORIES[kind])
+}
+static PAIRWISE: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+    let path = std::env::temp_dir().join(format!("harmonium-fuzz-pairwise-{}", std::process::id()));
+    let dense = Boltzmann::semi_restricted((3, Bernoulli), (2, Spin));
+    let wheel = SparseBoltzmann::with_units((4, Arc::new(Spin)), 1, &[(0, 1), (1, 2), (2, 0), (0, 3)]).unwrap();
+    let lattice = SparseBoltzmann::ising(&[3, 4], Boundary::Open, 0.5).unwrap();
+    let save: [&dyn Fn(); 3] = [
+        &|| save_boltzmann(&dense, &Default::default(), &path).unwrap(),
+        &|| save_sparse_boltzmann(&wheel, &Default::default(), &path).unwrap(),
+        &|| save_sparse_boltzmann(&lattice, &Default::default(), &path).unwrap(),
+    ];
+    save.map(|save| {
+        save();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bytes
+    })
+});
+fn pairwise_file(rng: &mut Rng) -> Vec<u8> {
+    let kind = rng.random_range(0..PAIRWISE.len());
+    mutated(rng, &PAIRWISE[kind])
 }
 static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| of_run(0).to_bytes().unwrap());
 /// Checkpoints of runs of different kinds.
