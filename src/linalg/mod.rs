@@ -1,6 +1,7 @@
 //! Products and fused element-wise kernels over columns. The only folder that may hold `unsafe`, and only where the
 //! instruction set is chosen and the GEMM engine is called; with `states`, most of the code that knows of threads.
 
+mod agreements;
 mod binary;
 mod bits;
 mod fused;
@@ -13,8 +14,10 @@ mod pass;
 mod probes;
 mod reduce;
 mod simd;
+mod sums;
 mod tables;
 
+pub use agreements::{SpinBits, spin_products};
 pub use binary::{Factor, Working};
 pub use fused::{exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at};
 pub use gemm::{gemm, gemm_nt, gemm_tn};
@@ -22,6 +25,7 @@ pub use outer::{Outer, add_outer, set_outers};
 pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
+pub use sums::{WideMut, add_product, axpy_wide};
 
 use crate::{MatMut, MatRef};
 

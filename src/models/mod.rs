@@ -6,6 +6,7 @@ mod convert;
 mod dbm;
 mod dbn;
 mod gauge;
+pub mod hopfield;
 mod label;
 mod mean_field;
 pub mod neural;

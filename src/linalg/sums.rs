@@ -1,0 +1,156 @@
+//! Sums of columns in double precision: products of a matrix with spins that are right to the last places of an `f64`, whatever
+//! the order, and what changes in them when one spin turns. Columns of `f32` whose sizes differ by less than some 2²⁰ add up
+//! without any error.
+
+use super::col;
+use super::simd::{Kernel, Level};
+use crate::MatRef;
+use nalgebra::{DMatrixViewMut, Dyn, U1};
+
+/// Mutably borrowed columns in double precision.
+pub type WideMut<'a> = DMatrixViewMut<'a, f64, U1, Dyn>;
+
+/// Rows that are added up at a time: those of some states stay in the nearest cache.
+const TILE: usize = 256;
+/// The fewest rows that are worth a task of their own, if a thread is free.
+const ROWS: usize = 256;
+/// Columns of the matrix that are added at a time.
+const COLUMNS: usize = 4;
+/// States that are added to at a time.
+const STATES: usize = 4;
+
+/// `out += w x` in double precision, every sum in the order of the columns of `w`, in parallel over rows.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn add_product(w: MatRef<'_>, x: MatRef<'_>, out: WideMut<'_>) {
+    assert_eq!(w.ncols(), x.nrows(), "inner dimensions");
+    assert_eq!((w.nrows(), x.ncols()), out.shape(), "shape of the product");
+    by_rows(w, x, out, Level::best());
+}
+fn by_rows(w: MatRef<'_>, x: MatRef<'_>, mut out: WideMut<'_>, level: Level) {
+    let rows = w.nrows();
+    if rows < 2 * ROWS {
+        return level.run(Product { w, x, out });
+    }
+    let middle = rows.div_ceil(2 * ROWS) * ROWS;
+    let (above, below) = out.rows_range_pair_mut(..middle, middle..);
+    let (upper, lower) = (w.rows_range(..middle), w.rows_range(middle..));
+    rayon::join(|| by_rows(upper, x, above, level), || by_rows(lower, x, below, level));
+}
+
+struct Product<'a> {
+    w: MatRef<'a>,
+    x: MatRef<'a>,
+    out: WideMut<'a>,
+}
+impl Kernel for Product<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(mut self) {
+        let (rows, states) = self.out.shape();
+        for first in (0..rows).step_by(TILE) {
+            let tile = first..rows.min(first + TILE);
+            for from in (0..self.w.ncols()).step_by(COLUMNS) {
+                let four = from + COLUMNS <= self.w.ncols();
+                for j in (0..states).step_by(STATES) {
+                    if four && j + STATES <= states {
+                        self.add_block(tile.clone(), from, j);
+                    } else {
+                        let columns = from..self.w.ncols().min(from + COLUMNS);
+                        (j..states.min(j + STATES)).for_each(|j| self.add_plain(tile.clone(), columns.clone(), j));
+                    }
+                }
+            }
+        }
+    }
+}
+impl Product<'_> {
+    /// Some columns of `w`, one after the other, to one state.
+    #[inline(always)]
+    fn add_plain(&mut self, tile: std::ops::Range<usize>, columns: std::ops::Range<usize>, j: usize) {
+        for k in columns {
+            let x = f64::from(self.x[(k, j)]);
+            let out = &mut self.out.column_mut(j).data.into_slice_mut()[tile.clone()];
+            for (o, w) in out.iter_mut().zip(&col(&self.w, k)[tile.clone()]) {
+                *o += x * f64::from(*w);
+            }
+        }
+    }
+    /// The same sums in the same order: four columns to four states.
+    #[inline(always)]
+    fn add_block(&mut self, tile: std::ops::Range<usize>, from: usize, j: usize) {
+        let n = tile.len();
+        let w: [&[f32]; COLUMNS] = std::array::from_fn(|k| &col(&self.w, from + k)[tile.clone()][..n]);
+        let x: [[f64; COLUMNS]; STATES] =
+            std::array::from_fn(|s| std::array::from_fn(|k| f64::from(self.x[(from + k, j + s)])));
+        let mut columns = self.out.columns_mut(j, STATES);
+        let mut columns = columns.column_iter_mut();
+        let mut next = || columns.next().map_or(&mut [][..], |c| &mut c.data.into_slice_mut()[tile.clone()]);
+        let (a, b, c, d) = (next(), next(), next(), next());
+        let (a, b, c, d) = (&mut a[..n], &mut b[..n], &mut c[..n], &mut d[..n]);
+        for r in 0..n {
+            let w = [f64::from(w[0][r]), f64::from(w[1][r]), f64::from(w[2][r]), f64::from(w[3][r])];
+            a[r] = add(a[r], &x[0], &w);
+            b[r] = add(b[r], &x[1], &w);
+            c[r] = add(c[r], &x[2], &w);
+            d[r] = add(d[r], &x[3], &w);
+        }
+    }
+}
+#[inline(always)]
+fn add(sum: f64, x: &[f64; COLUMNS], w: &[f64; COLUMNS]) -> f64 {
+    (((sum + x[0] * w[0]) + x[1] * w[1]) + x[2] * w[2]) + x[3] * w[3]
+}
+
+/// `y += alpha x`, in double precision.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn axpy_wide(alpha: f64, x: &[f32], y: &mut [f64]) {
+    assert_eq!(x.len(), y.len(), "sum of different lengths");
+    Level::best().run(Axpy { alpha, x, y });
+}
+struct Axpy<'a> {
+    alpha: f64,
+    x: &'a [f32],
+    y: &'a mut [f64],
+}
+impl Kernel for Axpy<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y += self.alpha * f64::from(x);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mat;
+    use nalgebra::DMatrix;
+
+    #[test]
+    fn products_have_the_bits_of_the_plain_sums_on_every_level() {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (255, 9, 4), (700, 33, 10), (512, 64, 7), (1300, 6, 13), (0, 3, 2)] {
+            let w = Mat::from_fn(m, k, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.017 - 0.08);
+            let x = Mat::from_fn(k, n, |i, j| if (i * i + j * 17) % 7 < 3 { 1.0 } else { -1.0 });
+            let mut plain = DMatrix::from_element(m, n, 0.25);
+            for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                (0..k).for_each(|l| plain[(i, j)] += f64::from(x[(l, j)]) * f64::from(w[(i, l)]));
+            }
+            for level in Level::available() {
+                let mut out = DMatrix::from_element(m, n, 0.25);
+                by_rows(w.as_view(), x.as_view(), out.columns_mut(0, n), level);
+                assert_eq!(out, plain, "{level:?}, {m} × {k} × {n}");
+            }
+            let mut out = DMatrix::from_element(m, n, 0.25);
+            for (j, mut out) in out.column_iter_mut().enumerate() {
+                (0..k).for_each(|l| axpy_wide(f64::from(x[(l, j)]), col(&w.as_view(), l), out.as_mut_slice()));
+            }
+            assert_eq!(out, plain);
+        }
+    }
+}
