@@ -20,6 +20,7 @@ mod evaluation;
 mod files;
 mod gauge;
 mod gradient;
+mod hopfield;
 mod hostile;
 mod infer;
 mod kinds;
