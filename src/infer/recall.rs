@@ -314,7 +314,8 @@ pub fn classify(patterns: MatRef<'_>, states: MatRef<'_>, least: f32) -> Result<
     Ok((0..states.ncols()).into_par_iter().map(of_state).collect())
 }
 fn overlap_with_mixture(patterns: MatRef<'_>, of: &[(usize, bool)], s: &[f32]) -> f32 {
-    let sum = |i: usize| of.iter().map(|&(k, turned)| if turned { -patterns[(i, k)] } else { patterns[(i, k)] }).sum::<f32>();
+    let sum =
+        |i: usize| of.iter().map(|&(k, turned)| if turned { -patterns[(i, k)] } else { patterns[(i, k)] }).sum::<f32>();
     let alike: f32 = s.iter().enumerate().map(|(i, s)| s * sum(i).signum()).sum();
     alike / s.len() as f32
 }

@@ -11,13 +11,15 @@ use nalgebra::{DMatrixViewMut, Dyn, U1};
 pub type WideMut<'a> = DMatrixViewMut<'a, f64, U1, Dyn>;
 
 /// Rows that are added up at a time: those of some states stay in the nearest cache.
-const TILE: usize = 256;
+const TILE: usize = 1024;
 /// The fewest rows that are worth a task of their own, if a thread is free.
 const ROWS: usize = 256;
 /// Columns of the matrix that are added at a time.
 const COLUMNS: usize = 4;
 /// States that are added to at a time.
-const STATES: usize = 4;
+const STATES: usize = 2;
+/// Rows that are added up in a register.
+const LANES: usize = 8;
 
 /// `out += w x` in double precision, every sum in the order of the columns of `w`, in parallel over rows.
 ///
@@ -57,8 +59,9 @@ impl Kernel for Product<'_> {
                     if four && j + STATES <= states {
                         self.add_block(tile.clone(), from, j);
                     } else {
-                        let columns = from..self.w.ncols().min(from + COLUMNS);
-                        (j..states.min(j + STATES)).for_each(|j| self.add_plain(tile.clone(), columns.clone(), j));
+                        for j in j..states.min(j + STATES) {
+                            self.add_plain(tile.clone(), from..self.w.ncols().min(from + COLUMNS), j);
+                        }
                     }
                 }
             }
@@ -77,30 +80,44 @@ impl Product<'_> {
             }
         }
     }
-    /// The same sums in the same order: four columns to four states.
+    /// The same sums in the same order: four columns to two states, some rows at a time in registers. No closures, which would be
+    /// compiled without the instructions.
     #[inline(always)]
-    fn add_block(&mut self, tile: std::ops::Range<usize>, from: usize, j: usize) {
-        let n = tile.len();
-        let w: [&[f32]; COLUMNS] = std::array::from_fn(|k| &col(&self.w, from + k)[tile.clone()][..n]);
-        let x: [[f64; COLUMNS]; STATES] =
-            std::array::from_fn(|s| std::array::from_fn(|k| f64::from(self.x[(from + k, j + s)])));
-        let mut columns = self.out.columns_mut(j, STATES);
-        let mut columns = columns.column_iter_mut();
-        let mut next = || columns.next().map_or(&mut [][..], |c| &mut c.data.into_slice_mut()[tile.clone()]);
-        let (a, b, c, d) = (next(), next(), next(), next());
-        let (a, b, c, d) = (&mut a[..n], &mut b[..n], &mut c[..n], &mut d[..n]);
-        for r in 0..n {
-            let w = [f64::from(w[0][r]), f64::from(w[1][r]), f64::from(w[2][r]), f64::from(w[3][r])];
-            a[r] = add(a[r], &x[0], &w);
-            b[r] = add(b[r], &x[1], &w);
-            c[r] = add(c[r], &x[2], &w);
-            d[r] = add(d[r], &x[3], &w);
+    fn add_block(&mut self, tile: std::ops::Range<usize>, k: usize, j: usize) {
+        let whole = tile.len() / LANES * LANES;
+        for c in 0..STATES {
+            self.add_plain(tile.start + whole..tile.end, k..k + COLUMNS, j + c);
+        }
+        let mut x = [[0.0; COLUMNS]; STATES];
+        for l in 0..COLUMNS {
+            for c in 0..STATES {
+                x[c][l] = f64::from(self.x[(k + l, j + c)]);
+            }
+        }
+        let (mut a, mut b) = self.out.columns_range_pair_mut(j..j + 1, j + 1..j + 2);
+        let a = &mut a.column_mut(0).data.into_slice_mut()[tile.clone()][..whole];
+        let b = &mut b.column_mut(0).data.into_slice_mut()[tile.clone()][..whole];
+        let (w0, w1) = (&col(&self.w, k)[tile.clone()], &col(&self.w, k + 1)[tile.clone()]);
+        let (w2, w3) = (&col(&self.w, k + 2)[tile.clone()], &col(&self.w, k + 3)[tile]);
+        let rows = w0.as_chunks::<LANES>().0.iter().zip(w1.as_chunks().0).zip(w2.as_chunks().0).zip(w3.as_chunks().0);
+        let states = a.as_chunks_mut().0.iter_mut().zip(b.as_chunks_mut().0);
+        for ((((w0, w1), w2), w3), (a, b)) in rows.zip(states) {
+            for (out, x) in [(a, &x[0]), (b, &x[1])] {
+                let mut sums = *out;
+                add(&mut sums, x[0], w0);
+                add(&mut sums, x[1], w1);
+                add(&mut sums, x[2], w2);
+                add(&mut sums, x[3], w3);
+                *out = sums;
+            }
         }
     }
 }
 #[inline(always)]
-fn add(sum: f64, x: &[f64; COLUMNS], w: &[f64; COLUMNS]) -> f64 {
-    (((sum + x[0] * w[0]) + x[1] * w[1]) + x[2] * w[2]) + x[3] * w[3]
+fn add(sums: &mut [f64; LANES], x: f64, w: &[f32; LANES]) {
+    for l in 0..LANES {
+        sums[l] += x * f64::from(w[l]);
+    }
 }
 
 /// `y += alpha x`, in double precision.

@@ -32,7 +32,8 @@ fn network(n: usize, whole: bool, symmetric: bool, least_own: f32, seed: u64) ->
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let w = couplings(n, whole, symmetric, &mut rng);
     let mut numbers = |least: f32| -> Vec<f32> {
-        let number = |_| if whole { rng.random_range(0..=2) as f32 + least } else { rng.random_range(0.0..2.0f32) + least };
+        let number =
+            |_| if whole { rng.random_range(0..=2) as f32 + least } else { rng.random_range(0.0..2.0f32) + least };
         (0..n).map(number).collect()
     };
     let (own, bias) = (numbers(least_own), numbers(-1.0));
@@ -147,7 +148,11 @@ fn all_at_once_it_ends_in_a_fixed_point_or_a_cycle_of_two_as_the_plain_loop_does
             let (state, ended, steps) = at_once(&h, cue.as_slice(), 300);
             assert_ne!(ended, Ended::Unsettled, "seed {seed}");
             let state_of = recalled.states.column(j).clone_owned();
-            assert_eq!((state_of.as_slice(), recalled.ended[j], recalled.sweeps[j]), (&state[..], ended, steps), "{seed}");
+            assert_eq!(
+                (state_of.as_slice(), recalled.ended[j], recalled.sweeps[j]),
+                (&state[..], ended, steps),
+                "{seed}"
+            );
             assert_eq!(recalled.energies[j].len(), steps + 1);
             assert!((recalled.energies[j][steps] - energy(&h, &state)).abs() < 1e-9 * (1.0 + energy(&h, &state).abs()));
             (cycles, points) =
@@ -177,7 +182,11 @@ fn large_networks_move_as_the_plain_loops_do() {
             let (one, all) = (few(Dynamics::InOrder), few(Dynamics::Synchronous));
             for (j, cue) in cues.column_iter().enumerate() {
                 let (state, rests, sweeps, _) = in_order_quietly(h, cue.as_slice(), steps);
-                assert_eq!((one.states.column(j).as_slice(), one.sweeps[j]), (&state[..], sweeps), "{k}, {steps} sweeps");
+                assert_eq!(
+                    (one.states.column(j).as_slice(), one.sweeps[j]),
+                    (&state[..], sweeps),
+                    "{k}, {steps} sweeps"
+                );
                 assert_eq!(one.ended[j] == Ended::FixedPoint, rests);
                 let (state, ended, used) = at_once(h, cue.as_slice(), steps);
                 assert_eq!(all.states.column(j).as_slice(), &state[..], "{k}, {steps} steps");
@@ -244,7 +253,8 @@ fn bits_depend_neither_on_threads_nor_on_other_cues() {
             let mut dreamt = Unlearning::new(projection.network(Projected::Dropped), 0.01, 1).unwrap();
             dreamt.dream(2);
             let networks = [storkey.network().unwrap(), dreamt.network().clone()];
-            let all = networks.iter().flat_map(|h| dynamics.map(|d| Recall { sweeps: 3, ..how(d) }).map(|how| (h, how)));
+            let all =
+                networks.iter().flat_map(|h| dynamics.map(|d| Recall { sweeps: 3, ..how(d) }).map(|how| (h, how)));
             all.map(|(h, how)| recall(h, cues.as_view(), &how).unwrap()).collect()
         })
     };
@@ -408,7 +418,10 @@ fn the_symmetric_perceptron_is_the_plain_rule_keeps_its_energy_and_its_margin() 
             }
         }
         let network = rule.network();
-        assert_eq!((network.weights().clone_owned(), learned.epochs), (w.map(|w| (w / n.next_power_of_two() as f64) as f32), used));
+        assert_eq!(
+            (network.weights().clone_owned(), learned.epochs),
+            (w.map(|w| (w / n.next_power_of_two() as f64) as f32), used)
+        );
         assert!(Hopfield::new(network.weights().clone_owned()).unwrap().is_symmetric());
         let gamma = network.stabilities(patterns.as_view()).unwrap();
         assert!((gamma.min() - learned.least).abs() < 1e-9);

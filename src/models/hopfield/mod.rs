@@ -197,7 +197,8 @@ impl Hopfield {
     /// Those of [`Hopfield::stabilities`].
     pub fn are_fixed(&self, states: MatRef<'_>) -> Result<Vec<bool>> {
         let fields = self.fields(states)?;
-        let fixed = |j: usize| fields.column(j).iter().zip(states.column(j).iter()).all(|(f, s)| f * f64::from(*s) >= 0.0);
+        let fixed =
+            |j: usize| fields.column(j).iter().zip(states.column(j).iter()).all(|(f, s)| f * f64::from(*s) >= 0.0);
         Ok((0..states.ncols()).map(fixed).collect())
     }
     /// Refuses a network that has no energy.
@@ -225,7 +226,11 @@ impl Hopfield {
     pub(crate) fn fast(&self) -> &Fast {
         self.fast.get_or_init(|| {
             let mut working = Working::default();
-            if self.symmetric { working.copy_symmetric(self.weights()) } else { working.copy_from(self.weights()) }
+            if self.symmetric {
+                working.copy_symmetric(self.weights())
+            } else {
+                working.copy_from(self.weights())
+            }
             Fast { working, doubt: self.doubts() }
         })
     }
