@@ -140,11 +140,13 @@ fn measure(s: &Settings) -> Result<()> {
     let drop = sharp_drop(s)?;
     let rules = by_rule(s)?;
     let checks = promises(s)?;
-    let panels = [drop.panel(), rules.panel(0), rules.panel(1)];
+    let panels =
+        [drop.panel(), rules.panel(0, true), rules.panel(1, true), rules.panel(0, false), rules.panel(1, false)];
     save_png(&curves(&panels)?, &out.join("capacity.png"))?;
+    let best = drop.fits[0];
     let mut rows = vec![(
         format!("Hebb: half of the patterns kept up to P/N, N → ∞ ({HEBB} in theory)"),
-        format!("{:.4} ± {:.4}", drop.limit.0, drop.limit.1),
+        format!("{:.4} ± {:.4} (by N^-{:.2})", best.limit, best.error, best.exponent),
     )];
     for (name, alpha) in rules.names.iter().zip(&rules.half) {
         rows.push((
@@ -157,7 +159,8 @@ fn measure(s: &Settings) -> Result<()> {
     say("");
     print_table(&rows.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>());
     let summary = json!({
-        "format": SUMMARY_FORMAT, "hebb_capacity": drop.limit.0, "hebb_capacity_error": drop.limit.1,
+        "format": SUMMARY_FORMAT, "hebb_capacity": best.limit, "hebb_capacity_error": best.error,
+        "hebb_laws": drop.fits.iter().map(|f| json!({"exponent": f.exponent, "limit": f.limit, "error": f.error, "chi_square": f.chi_square})).collect::<Vec<_>>(),
         "hebb_by_size": drop.sizes.iter().zip(&drop.halves).map(|(n, a)| json!({"n": n, "half": a.0, "error": a.1})).collect::<Vec<_>>(),
         "rules": rules.names.iter().zip(&rules.half).map(|(r, a)| json!({"rule": r, "n": rules.n, "half": a[0], "half_of_turned": a[1]})).collect::<Vec<_>>(),
         "checks": checks.into_iter().collect::<serde_json::Map<_, _>>(),
@@ -183,18 +186,32 @@ struct Drop {
     sizes: Vec<usize>,
     curves: Vec<Vec<(f64, f64)>>,
     halves: Vec<(f64, f64)>, // and their errors
-    limit: (f64, f64),
+    fits: Vec<Fit>,
 }
+/// `a + c N^-x` through the halves.
+#[derive(Clone, Copy)]
+struct Fit {
+    exponent: f64,
+    limit: f64,
+    error: f64,
+    chi_square: f64, // a degree of freedom
+}
+/// Networks of so many spins: how many, the first load, and the step to the next.
+type Size = (usize, u64, f64, f64);
+const SIZES: [Size; 5] = [
+    (500, 60, 0.12, 0.006),
+    (1000, 30, 0.13, 0.005),
+    (2000, 14, 0.13, 0.004),
+    (4000, 8, 0.136, 0.0025),
+    (8000, 5, 0.138, 0.002),
+];
+const QUICK: [Size; 3] = [(200, 6, 0.12, 0.01), (400, 4, 0.12, 0.008), (600, 4, 0.12, 0.007)];
 
-/// Of several networks of each size the load at which half of the patterns are kept; and a line through their means against 1/N.
+/// Of several networks of each size the load at which half of the patterns are kept; and laws through their means.
 fn sharp_drop(s: &Settings) -> Result<Drop> {
-    let sizes: &[(usize, u64, f64)] = match s.quick {
-        true => &[(200, 6, 0.006), (400, 4, 0.005)],
-        false => &[(500, 40, 0.005), (1000, 20, 0.004), (2000, 10, 0.0025), (4000, 6, 0.002)],
-    };
-    let mut drop = Drop { sizes: vec![], curves: vec![], halves: vec![], limit: (0.0, 0.0) };
-    for &(n, networks, step) in sizes {
-        let loads: Vec<f64> = (0..=16).map(|k| 0.12 + step * f64::from(k)).collect();
+    let mut drop = Drop { sizes: vec![], curves: vec![], halves: vec![], fits: vec![] };
+    for &(n, networks, from, step) in if s.quick { &QUICK[..] } else { &SIZES[..] } {
+        let loads: Vec<f64> = (0..14).map(|k| from + step * f64::from(k)).collect();
         let (mut mean, mut halves) = (vec![0.0; loads.len()], vec![]);
         for k in 0..networks {
             let seed = derive(s.common.seed, &format!("size {n}, network {k}"));
@@ -211,13 +228,21 @@ fn sharp_drop(s: &Settings) -> Result<Drop> {
         }
         let (m, error) = mean_and_error(&halves);
         say(format_args!(
-            "Hebb, {n} spins: half of the patterns kept up to P/N = {m:.4} ± {error:.4} ({networks} networks)"
+            "Hebb, {n} spins: half kept up to P/N = {m:.4} ± {error:.4} ({} of {networks} networks)",
+            halves.len()
         ));
         drop.sizes.push(n);
         drop.halves.push((m, error));
         drop.curves.push(loads.iter().copied().zip(mean).collect());
     }
-    drop.limit = intercept(&drop.sizes, &drop.halves);
+    drop.fits = [0.5, 2.0 / 3.0, 1.0].map(|x| fit(&drop.sizes, &drop.halves, x)).to_vec();
+    for f in &drop.fits {
+        let Fit { exponent, limit, error, chi_square } = f;
+        say(format_args!(
+            "  a + c/N^{exponent:.2}: a = {limit:.4} ± {error:.4}, chi² {chi_square:.1} a degree of freedom"
+        ));
+    }
+    drop.fits.sort_by(|a, b| a.chi_square.total_cmp(&b.chi_square));
     Ok(drop)
 }
 fn mean_and_error(values: &[f64]) -> (f64, f64) {
@@ -225,14 +250,17 @@ fn mean_and_error(values: &[f64]) -> (f64, f64) {
     let mean = values.iter().sum::<f64>() / n;
     (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt())
 }
-/// The value at 1/N = 0 of the line through values with errors, and its error.
-fn intercept(sizes: &[usize], values: &[(f64, f64)]) -> (f64, f64) {
-    let points = sizes.iter().zip(values).map(|(&n, &(y, e))| (1.0 / n as f64, y, e.max(1e-4).powi(-2)));
-    let sums = points
-        .fold([0.0; 5], |[w, x, y, xx, xy], (a, b, c)| [w + c, x + c * a, y + c * b, xx + c * a * a, xy + c * a * b]);
-    let [w, x, y, xx, xy] = sums;
+/// The law with this exponent, by weighted least squares.
+fn fit(sizes: &[usize], values: &[(f64, f64)], exponent: f64) -> Fit {
+    let points = || sizes.iter().zip(values).map(|(&n, &(y, e))| ((n as f64).powf(-exponent), y, e.max(1e-4).powi(-2)));
+    let add = |[w, x, y, xx, xy]: [f64; 5], (a, b, c): (f64, f64, f64)| {
+        [w + c, x + c * a, y + c * b, xx + c * a * a, xy + c * a * b]
+    };
+    let [w, x, y, xx, xy] = points().fold([0.0; 5], add);
     let det = w * xx - x * x;
-    ((xx * y - x * xy) / det, (xx / det).sqrt())
+    let (limit, slope) = ((xx * y - x * xy) / det, (w * xy - x * y) / det);
+    let off: f64 = points().map(|(a, b, c)| c * (b - limit - slope * a).powi(2)).sum();
+    Fit { exponent, limit, error: (xx / det).sqrt(), chi_square: off / (sizes.len() as f64 - 2.0) }
 }
 
 impl Drop {
@@ -243,14 +271,15 @@ impl Drop {
             .zip(&self.curves)
             .map(|(n, curve)| Series { name: format!("N = {n}"), points: curve.clone() })
             .collect();
-        series.push(line("0.138", HEBB));
+        series.push(lines(&[HEBB]));
         let title = "Hebb: share of patterns that are kept".into();
         Panel { title, x_label: "P/N".into(), series }
     }
 }
-/// A line that stands at a load.
-fn line(name: &str, alpha: f64) -> Series {
-    Series { name: name.into(), points: vec![(alpha, 0.0), (alpha, 1.0)] }
+/// Lines that stand at the loads of theory; what is not a number leaves a gap.
+fn lines(loads: &[f64]) -> Series {
+    let name = format!("theory: {}", loads.iter().map(f64::to_string).collect::<Vec<_>>().join(", "));
+    Series { name, points: loads.iter().flat_map(|&a| [(a, 0.0), (a, 1.0), (a, f64::NAN)]).collect() }
 }
 
 /// What every rule keeps, started at the patterns and at patterns of which every tenth spin is turned.
@@ -295,15 +324,17 @@ fn by_rule(s: &Settings) -> Result<ByRule> {
     Ok(all)
 }
 impl ByRule {
-    fn panel(&self, which: usize) -> Panel {
-        let of_rule = |(name, shares): (&&str, &[Vec<(f64, f64)>; 2])| Series {
-            name: (*name).into(),
-            points: shares[which].clone(),
+    /// The rules that learn in one pass, or the others, started at the patterns or near them.
+    fn panel(&self, which: usize, one_pass: bool) -> Panel {
+        let of_rule = |(name, shares): (&&str, &[Vec<(f64, f64)>; 2])| {
+            let learns_once = ["Hebb", "Storkey"].iter().any(|n| name.starts_with(n));
+            (learns_once == one_pass).then(|| Series { name: (*name).into(), points: shares[which].clone() })
         };
-        let mut series: Vec<Series> = self.names.iter().zip(&self.shares).map(of_rule).collect();
-        let from = ["the pattern", "10 % of its spins turned"][which];
-        series.extend([line("0.138", HEBB), line("1", 1.0), line("2", 2.0)]);
-        Panel { title: format!("kept, started at {from} (N = {})", self.n), x_label: "P/N".into(), series }
+        let mut series: Vec<Series> = self.names.iter().zip(&self.shares).filter_map(of_rule).collect();
+        let theory: &[f64] = if one_pass { &[HEBB] } else { &[1.0, 2.0] };
+        series.push(lines(theory));
+        let from = ["the patterns", "10 % of their spins turned"][which];
+        Panel { title: format!("kept, from {from} (N = {})", self.n), x_label: "P/N".into(), series }
     }
 }
 

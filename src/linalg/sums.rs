@@ -89,9 +89,9 @@ impl Product<'_> {
             self.add_plain(tile.start + whole..tile.end, k..k + COLUMNS, j + c);
         }
         let mut x = [[0.0; COLUMNS]; STATES];
-        for l in 0..COLUMNS {
-            for c in 0..STATES {
-                x[c][l] = f64::from(self.x[(k + l, j + c)]);
+        for (c, x) in x.iter_mut().enumerate() {
+            for (l, x) in x.iter_mut().enumerate() {
+                *x = f64::from(self.x[(k + l, j + c)]);
             }
         }
         let (mut a, mut b) = self.out.columns_range_pair_mut(j..j + 1, j + 1..j + 2);
