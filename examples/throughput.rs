@@ -1,11 +1,12 @@
-//! Times training, sampling and annealing through the interface that everybody uses, and says what the work led to.
+//! Times training, sampling, annealing and recall through the interface that everybody uses, and says what the work led to.
 //!
 //! ```text
 //! cargo run --release --example throughput -- --which rbm
 //! ```
 //!
 //! One JSON line a case: `median_s` is the time of the whole case (an epoch of 60,000 images, 1,000 sweeps of 1,000
-//! chains, 14,500 temperatures of 100 runs), whatever part of it was timed. On two cores of an AMD EPYC (Zen 4), an epoch of
+//! chains, 14,500 temperatures of 100 runs; the storing of N/20 patterns in a Hopfield network of N spins, the recall of 100 cues
+//! in 10 steps or of 10 cues in 2 sweeps), whatever part of it was timed. On two cores of an AMD EPYC (Zen 4), an epoch of
 //! CD-1 with 500 hidden units takes 0.7 to 0.9 s; README.md has a table beside other programs, `benches/peers` the program
 //! that makes it.
 //!
@@ -19,8 +20,10 @@ use clap::{Parser, ValueEnum};
 use common::{Common, say};
 use harmonium::data::{Pixels, Samples, threshold};
 use harmonium::eval::{Ais, ais, mean_of, reconstruction_error};
+use harmonium::infer::{Dynamics, Recall, overlaps, recall};
 use harmonium::io::load_rbm;
 use harmonium::models::Rbm;
+use harmonium::models::hopfield::{Hebb, Hopfield};
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Schedule, Sgd};
 use harmonium::rng::{ChainRng, derive};
@@ -38,7 +41,7 @@ use std::time::Instant;
 const VISIBLE: usize = 784;
 const LEARNING_RATE: f32 = 0.05;
 
-/// Times training, sampling and annealing through the interface that everybody uses.
+/// Times training, sampling, annealing and recall through the interface that everybody uses.
 #[derive(Parser, Clone, Debug)]
 struct Settings {
     #[command(flatten)]
@@ -77,6 +80,8 @@ enum Which {
     Gibbs,
     /// Annealed importance sampling
     Ais,
+    /// Storing and recall of a Hopfield network
+    Hopfield,
 }
 
 fn share(text: &str) -> std::result::Result<f64, String> {
@@ -136,6 +141,7 @@ fn measure(s: &Settings) -> Result<()> {
         }
         Which::Gibbs => gibbs(s),
         Which::Ais => annealing(s),
+        Which::Hopfield => SPINS.iter().try_for_each(|&n| hopfield(s, n)),
     }
 }
 
@@ -214,6 +220,50 @@ fn annealing(s: &Settings) -> Result<()> {
     })?;
     let said = json!({ "log_z": values, "weights": weights });
     report(s, &name, &times, ("temps/s", TEMPERATURES), n as f64 / TEMPERATURES, said)
+}
+
+/// Sizes of Hopfield networks.
+const SPINS: [usize; 3] = [1024, 2048, 4096];
+
+/// Storing N/20 random patterns; recall from patterns of which every tenth spin is turned, and from random states, which move longer.
+fn hopfield(s: &Settings, n: usize) -> Result<()> {
+    let p = n / 20;
+    let mut rng = ChainRng::new(derive(s.common.seed, "patterns"));
+    let mut coins = |columns: usize, share: f32| {
+        Mat::from_fn(n, columns, |_, _| if rng.random::<f32>() < share { -1.0 } else { 1.0 })
+    };
+    let (patterns, random) = (coins(p, 0.5), coins(100, 0.5));
+    let cues = Mat::from_fn(n, 100, |i, j| patterns[(i, j % p)]).component_mul(&coins(100, 0.1));
+    let store = || -> Result<Hopfield> {
+        let mut hebb = Hebb::new(n)?;
+        hebb.store(patterns.as_view())?;
+        hebb.network()
+    };
+    let name = format!("store_n{n}_p{p}");
+    if name.contains(&s.case) {
+        let times = timed(s.reps, || store().map(drop))?;
+        report(s, &name, &times, ("patterns/s", p as f64), 1.0, json!({}))?;
+    }
+    let network = store()?;
+    for (kind, cues, dynamics, sweeps) in [
+        ("sync", cues.columns(0, 100), Dynamics::Synchronous, 10),
+        ("sync_random", random.columns(0, 100), Dynamics::Synchronous, 10),
+        ("async", cues.columns(0, 10), Dynamics::Random, 2),
+    ] {
+        let name = format!("{kind}_n{n}_{}probes_x{sweeps}", cues.ncols());
+        if name.contains(&s.case) {
+            let how = Recall { dynamics, sweeps, seed: s.common.seed, trace: false };
+            let mut last = None;
+            let times = timed(s.reps, || recall(&network, cues, &how).map(|r| last = Some(r)))?;
+            let Some(last) = last else { continue };
+            let used = last.sweeps.iter().sum::<usize>() as f64 / cues.ncols() as f64;
+            let m = overlaps(patterns.as_view(), last.states.as_view())?;
+            let overlap = m.column_iter().map(|m| f64::from(m.max())).sum::<f64>() / cues.ncols() as f64;
+            let said = json!({ "sweeps_used": used, "overlap": overlap });
+            report(s, &name, &times, ("unit-updates/s", (n * sweeps * cues.ncols()) as f64), 1.0, said)?;
+        }
+    }
+    Ok(())
 }
 
 /// The machine to sample, and what its weights are.

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Times other programs that train and sample restricted Boltzmann machines, and `throughput` between them.
+"""Times other programs that train and sample restricted Boltzmann machines, or store and recall in Hopfield networks, and
+`throughput` between them.
 
     peers.py compare [--rounds 5] [--case NAME] [--model FILE] [--throughput PATH] [--mnist DIR] [--threads 2]
     peers.py run --peer NAME --case NAME [--mnist DIR] [--threads 2]
@@ -11,6 +12,10 @@ the fastest peer to Harmonium. What is timed is a part of the work of a case (th
 All do the same work in single precision, on MNIST from intensity 128 on: plain CD or PCD with learning rate 0.05, no
 momentum, weights that start normal with deviation 0.01, a new order of the samples every epoch; block Gibbs sampling and
 annealed importance sampling from normal weights of deviation 0.05 without biases, or from those of `--model`.
+
+Hopfield networks of N spins store N/20 random patterns by the rule of Hebb. `sync` recalls 100 patterns of which every tenth spin is
+turned in 10 steps of all spins at once, `sync_random` 100 random states; `async` 10 patterns in 2 sweeps of single spins in random
+order, by NumPy with fields that are kept (a spin costs a row when it turns). Harmonium ends a recall that has come to rest.
 """
 import argparse
 import json
@@ -33,6 +38,9 @@ TRAINING = {
 }
 GIBBS = "gibbs_784x500_c1000_s1000"
 AIS = "ais_784x500_c100_t14500"
+HOPFIELD = {f"{kind}_n{n}_{what}": (kind, n) for n in (1024, 2048, 4096)
+            for kind, what in (("store", f"p{n // 20}"), ("sync", "100probes_x10"), ("sync_random", "100probes_x10"),
+                               ("async", "10probes_x2"))}
 # The part of the work that is timed.
 PART = {"cd1_h500_b100": 1.0, "pcd1_c100_h500_b100": 1.0, "pcd1_c500_h500_b100": 0.3, "cd10_h500_b100": 0.3,
         "cd1_h2000_b500": 0.5, GIBBS: 0.1, AIS: 0.1}
@@ -41,6 +49,9 @@ FAST = ["torch", "jax", "numpy"]
 
 
 def peers_of(case):
+    if case in HOPFIELD:
+        kind = HOPFIELD[case][0]
+        return ["numpy"] if kind == "sync_random" else ["numpy", "hopfieldnetwork"] + ["hopfieldkit"] * (kind != "sync")
     if case == GIBBS:
         return FAST
     if case == AIS:
@@ -77,7 +88,7 @@ def environment(threads):
 
 # ------------------------------------------------------------------------------------------------------------ comparison
 def compare(args):
-    cases = [c for c in [*TRAINING, GIBBS, AIS] if args.case in c]
+    cases = [c for c in [*TRAINING, GIBBS, AIS, *HOPFIELD] if args.case in c]
     if args.model:
         cases = [c for c in cases if c in (GIBBS, AIS)]
     rows = []
@@ -86,19 +97,20 @@ def compare(args):
         for _ in range(args.rounds):
             for peer in [*peers_of(case), "harmonium"]:
                 times.setdefault(peer, []).append(one(args, peer, case))
-                print(json.dumps({"case": case, "peer": peer, "seconds": round(times[peer][-1], 4)}), flush=True)
+                print(json.dumps({"case": case, "peer": peer, "seconds": round(times[peer][-1], 6)}), flush=True)
         rows.append((case, {peer: statistics.median(t) for peer, t in times.items()}))
     for case, medians in rows:
         ours = medians.pop("harmonium")
         best = min(medians, key=medians.get)
-        others = ", ".join(f"{p} {t:.2f} s ({t / ours:.1f})" for p, t in sorted(medians.items(), key=lambda m: m[1]))
-        print(f"{case}: harmonium {ours:.2f} s; {others}; fastest peer / harmonium ({best}) {medians[best] / ours:.2f}")
+        others = ", ".join(f"{p} {t:.3g} s ({t / ours:.1f})" for p, t in sorted(medians.items(), key=lambda m: m[1]))
+        print(f"{case}: harmonium {ours:.3g} s; {others}; fastest peer / harmonium ({best}) {medians[best] / ours:.2f}")
 
 
 def one(args, peer, case):
     if peer == "harmonium":
-        which = "gibbs" if case == GIBBS else "ais" if case == AIS else "rbm"
-        command = [args.throughput, "--which", which, "--case", case, "--reps", "1", "--scale", str(PART[case]),
+        which = "gibbs" if case == GIBBS else "ais" if case == AIS else "hopfield" if case in HOPFIELD else "rbm"
+        reps = "5" if case in HOPFIELD else "1"
+        command = [args.throughput, "--which", which, "--case", case, "--reps", reps, "--scale", str(PART.get(case, 1.0)),
                    "--threads", str(args.threads)]
         key = "median_s"
     else:
@@ -117,6 +129,8 @@ def one(args, peer, case):
 def run(args):
     import numpy as np
 
+    if args.case in HOPFIELD:
+        return hopfield(args.peer, *HOPFIELD[args.case])
     part = PART[args.case] / (5 if args.peer in SLOW else 1)
     if args.case in TRAINING:
         x = mnist(args.mnist)
@@ -481,6 +495,91 @@ def ais_jax(w, b, c):
 
     key = jax.random.key(0, impl="threefry2x32")
     return lambda temperatures: jax.block_until_ready(anneal(key, temperatures))
+
+
+# -------------------------------------------------------------------------------------------------------------- Hopfield
+def hopfield(peer, kind, n):
+    """Seconds of a case: the median of five repeats after one that is not counted; of slow ones a tenth, scaled."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    patterns = rng.choice(np.array([-1, 1], np.int8), (n // 20, n))
+    cues = patterns[np.arange(100) % len(patterns)] * np.where(rng.random((100, n)) < 0.1, -1, 1).astype(np.int8)
+    if kind == "sync_random":
+        cues = rng.choice(np.array([-1, 1], np.int8), (100, n))
+    works = globals()["hopfield_" + peer](patterns, cues, rng)
+    stored = works["store"]()
+    work, part = works["sync" if kind.startswith("sync") else kind], 0.1 if peer == "hopfieldnetwork" and kind != "store" else 1.0
+    times = []
+    for _ in range(6):
+        began = time.perf_counter()
+        work(*([] if kind == "store" else [stored]))
+        times.append((time.perf_counter() - began) / part)
+        if times[0] > 10:
+            break
+    return statistics.median(times[1:] or times)
+
+
+def hopfield_numpy(patterns, cues, rng):
+    import numpy as np
+
+    n, x, cues = patterns.shape[1], patterns.astype("f"), cues.astype("f")
+
+    def store():
+        w = x.T @ x
+        w *= 1 / n
+        np.fill_diagonal(w, 0)
+        return w
+
+    def sync(w):
+        s = cues
+        for _ in range(10):
+            s = np.where(s @ w >= 0, np.float32(1), np.float32(-1))
+        return s
+
+    def one_by_one(w):
+        for cue in cues[:10]:
+            s = cue.copy()
+            field = w @ s
+            for _ in range(2):
+                for i in rng.permutation(n):
+                    new = 1.0 if field[i] >= 0 else -1.0
+                    if new != s[i]:
+                        s[i] = new
+                        field += w[i] * np.float32(2 * new)
+
+    return {"store": store, "sync": sync, "async": one_by_one}
+
+
+def hopfield_hopfieldnetwork(patterns, cues, rng):
+    import numpy as np
+    from hopfieldnetwork import HopfieldNetwork
+
+    def store():
+        model = HopfieldNetwork(patterns.shape[1])
+        model.train_pattern(np.ascontiguousarray(patterns.T))
+        return model
+
+    def sync(model):  # ten of a hundred
+        for cue in cues[:10]:
+            model.set_initial_neurons_state(cue.copy())
+            model.update_neurons(10, "sync")
+
+    def one_by_one(model):  # one of ten
+        model.set_initial_neurons_state(cues[0].copy())
+        model.update_neurons(2, "async")
+
+    return {"store": store, "sync": sync, "async": one_by_one}
+
+
+def hopfield_hopfieldkit(patterns, cues, rng):
+    from hopfieldkit import HopfieldNetwork
+
+    def one_by_one(model):
+        for cue in cues[:10]:
+            model.recall(cue, max_steps=2, seed=0)
+
+    return {"store": lambda: HopfieldNetwork(patterns.shape[1]).fit(patterns), "async": one_by_one}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@
 //! ```
 
 mod dream;
+mod recall;
 pub use dream::{Dreams, dream, label_by_gibbs};
+pub use recall::{Attractor, Dynamics, Ended, Recall, Recalled, classify, overlaps, recall};
 
 use crate::eval::latent_group;
 use crate::rng::derive;

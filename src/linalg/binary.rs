@@ -38,24 +38,38 @@ thread_local! {
 pub struct Working {
     plain: Panels,
     transposed: Panels,
+    symmetric: bool, // `plain` serves as both
 }
 
 impl Working {
     /// Copies of a matrix of zeros.
     pub fn zeros(rows: usize, columns: usize) -> Self {
-        Self { plain: Panels::zeros(rows, columns), transposed: Panels::zeros(columns, rows) }
+        Self { plain: Panels::zeros(rows, columns), transposed: Panels::zeros(columns, rows), symmetric: false }
     }
     /// Copies of `w`, made in parallel.
     pub fn copy_from(&mut self, w: MatRef<'_>) {
+        self.symmetric = false;
         rayon::join(|| self.plain.copy_from(w), || self.transposed.transpose_from(w));
+    }
+    /// One copy of a `w` that equals its transpose, made in parallel: it serves as both.
+    ///
+    /// # Panics
+    /// If `w` is not square; whether it is symmetric is the caller's word.
+    pub fn copy_symmetric(&mut self, w: MatRef<'_>) {
+        assert_eq!(w.nrows(), w.ncols(), "a symmetric matrix is square");
+        (self.symmetric, self.transposed) = (true, Panels::default());
+        self.plain.copy_from(w);
     }
     /// The matrix as a left factor.
     pub fn plain(&self) -> Factor<'_> {
-        Factor { plain: &self.plain, transposed: &self.transposed }
+        Factor { plain: &self.plain, transposed: self.other() }
     }
     /// Its transpose as a left factor.
     pub fn transposed(&self) -> Factor<'_> {
-        Factor { plain: &self.transposed, transposed: &self.plain }
+        Factor { plain: self.other(), transposed: &self.plain }
+    }
+    fn other(&self) -> &Panels {
+        if self.symmetric { &self.plain } else { &self.transposed }
     }
 }
 
@@ -218,6 +232,26 @@ mod tests {
                     let mut out = Mat::from_element(rows.len(), n, 0.25);
                     other.transposed().add_to(rows.clone(), x.as_view(), out.as_view_mut());
                     agree(&out, &expected.rows_range(rows).into_owned());
+                }
+            }
+        }
+    }
+    #[test]
+    fn one_copy_of_a_symmetric_matrix_serves_as_both() {
+        for n in [1, 31, 65, 130] {
+            let half = dense(n, n);
+            let w = &half + half.transpose();
+            let (mut one, mut two) = (Working::default(), Working::zeros(n, n));
+            one.copy_from(dense(3, 5).as_view()); // what lay there before
+            one.copy_symmetric(w.as_view());
+            two.copy_from(w.as_view());
+            let spins = Mat::from_fn(n, 6, |i, j| if (i * i + j) % 3 == 0 { 1.0 } else { -1.0 });
+            for x in [spins, sparse(n, 6, 0.2, true), sparse(n, 6, 0.9, false)] {
+                for (a, b) in [(one.plain(), two.plain()), (one.transposed(), two.transposed())] {
+                    let (mut left, mut right) = (Mat::zeros(n, 6), Mat::zeros(n, 6));
+                    a.add_to(0..n, x.as_view(), left.as_view_mut());
+                    b.add_to(0..n, x.as_view(), right.as_view_mut());
+                    assert_eq!(left, right, "{n} units");
                 }
             }
         }

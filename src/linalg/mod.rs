@@ -1,6 +1,7 @@
 //! Products and fused element-wise kernels over columns. The only folder that may hold `unsafe`, and only where the
 //! instruction set is chosen and the GEMM engine is called; with `states`, most of the code that knows of threads.
 
+mod agreements;
 mod binary;
 mod bits;
 mod columns;
@@ -16,9 +17,11 @@ mod probes;
 mod reduce;
 mod simd;
 mod softmax;
+mod sums;
 mod tables;
 mod tile;
 
+pub use agreements::{SpinBits, spin_products};
 pub use binary::{Factor, Working};
 pub use columns::{for_columns, for_columns_with};
 pub use edges::edge_products;
@@ -31,6 +34,7 @@ pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, z
 pub use reduce::{add_columns, axpy, dot};
 pub use simd::{Kernel, Level};
 pub use softmax::{softmax, softmax_at};
+pub use sums::{WideMut, add_product, axpy_wide};
 pub(crate) use tile::{Tile, TwoValues};
 
 use crate::{MatMut, MatRef};

@@ -9,7 +9,7 @@
 //! - Krotov and Hopfield, "Dense associative memory for pattern recognition", 2016.
 //! - Demircigil, Heusel, Löwe, Upgang and Vermet, "On a model of associative memory with huge storage capacity", 2017.
 
-use super::{Interaction, Recall};
+use super::{Interaction, RecallEnd};
 use crate::linalg::{add_outer, col, dot, for_columns, gemm};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
@@ -45,13 +45,13 @@ thread_local! {
 /// Parameters: `memories` ξ (units × memories). Every spin is a block of its own, for no two are independent; a sweep costs `O(N P)`.
 ///
 /// ```
-/// use harmonium::{Mat, States, models::{DenseMemory, Interaction, Recall}};
+/// use harmonium::{Mat, States, models::{DenseMemory, Interaction, RecallEnd}};
 /// let patterns = Mat::from_fn(16, 3, |i, k| if (i >> k) & 1 == 0 { 1.0 } else { -1.0 });
 /// let memory = DenseMemory::storing(patterns.as_view(), Interaction::Polynomial { degree: 3 }, 16.0)?;
 /// let mut cues = States::new(patterns.clone());
 /// cues.x_mut()[(0, 1)] *= -1.0; // one spin of the second is wrong
 /// let ends = memory.recall(&mut cues, 10)?;
-/// assert_eq!((cues.x(), ends[1]), (patterns.as_view(), Recall::Settled { steps: 1 }));
+/// assert_eq!((cues.x(), ends[1]), (patterns.as_view(), RecallEnd::Settled { steps: 1 }));
 /// # Ok::<(), harmonium::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -173,18 +173,18 @@ impl DenseMemory {
     ///
     /// # Errors
     /// [`Error::Shape`] if the states have not one row a unit, [`Error::Value`] if an entry is no spin.
-    pub fn recall(&self, states: &mut States, most: usize) -> Result<Vec<Recall>> {
+    pub fn recall(&self, states: &mut States, most: usize) -> Result<Vec<RecallEnd>> {
         self.check_rows(states.x())?;
         check_spins("state", states.x())?;
         let ends = states.par(|_, slab| {
-            let mut ends = vec![Recall::Unsettled; slab.ncols()];
+            let mut ends = vec![RecallEnd::Unsettled; slab.ncols()];
             let mut before = slab.x().clone_owned();
             for steps in 0..most {
                 self.sweep(slab, &mut Response::mode());
                 let after = slab.x();
                 for (j, end) in ends.iter_mut().enumerate().filter(|(_, end)| !end.is_settled()) {
                     if col(&after, j) == col(&before.as_view(), j) {
-                        *end = Recall::Settled { steps };
+                        *end = RecallEnd::Settled { steps };
                     }
                 }
                 if ends.iter().all(|end| end.is_settled()) {

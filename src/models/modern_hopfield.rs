@@ -9,7 +9,7 @@
 //! - Ramsauer et al., "Hopfield networks is all you need", 2020.
 //! - Yuille and Rangarajan, "The concave-convex procedure (CCCP)", 2001: why the energy never rises.
 
-use super::Recall;
+use super::RecallEnd;
 use crate::linalg::{add_outer, col, dot, for_columns, for_columns_with, gemm, softmax};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
@@ -32,7 +32,7 @@ const CHUNK: usize = 64;
 /// Parameters: `memories` X (units × memories); β is a setting.
 ///
 /// ```
-/// use harmonium::{Mat, models::{ModernHopfield, Recall}};
+/// use harmonium::{Mat, models::{ModernHopfield, RecallEnd}};
 /// let patterns = Mat::from_fn(16, 5, |i, k| if i % 5 == k { 1.0 } else { 0.0 });
 /// let memory = ModernHopfield::storing(patterns.as_view(), 8.0)?;
 /// let cue = 0.7 * patterns.columns(2, 1);
@@ -189,13 +189,13 @@ impl ModernHopfield {
     ///
     /// # Errors
     /// Those of [`ModernHopfield::published_energy`]; [`Error::Value`] if `tolerance` is below 0 or no number.
-    pub fn recall(&self, x: MatRef<'_>, most: usize, tolerance: f32) -> Result<(Mat, Vec<Recall>)> {
+    pub fn recall(&self, x: MatRef<'_>, most: usize, tolerance: f32) -> Result<(Mat, Vec<RecallEnd>)> {
         self.check(x)?;
         if tolerance.is_nan() || tolerance < 0.0 {
             return Err(Error::value("the tolerance of a recall", "at least 0", tolerance));
         }
         let mut states = x.clone_owned();
-        let mut ends: Vec<Vec<Recall>> = vec![vec![]; x.ncols().div_ceil(CHUNK)];
+        let mut ends: Vec<Vec<RecallEnd>> = vec![vec![]; x.ncols().div_ceil(CHUNK)];
         for_columns_with(&mut states, CHUNK, &mut ends, |_, states, ends| {
             *ends = self.recall_some(states, most, tolerance);
         });
@@ -233,10 +233,10 @@ impl ModernHopfield {
         for_columns(&mut out, CHUNK, |columns, out| self.shares_to(x.columns_range(columns), out));
         out
     }
-    fn recall_some(&self, mut states: MatMut<'_>, most: usize, tolerance: f32) -> Vec<Recall> {
+    fn recall_some(&self, mut states: MatMut<'_>, most: usize, tolerance: f32) -> Vec<RecallEnd> {
         let (d, n) = states.shape();
         let (mut shares, mut next) = (Mat::zeros(self.n_memories(), n), Mat::zeros(d, n));
-        let mut ends = vec![Recall::Unsettled; n];
+        let mut ends = vec![RecallEnd::Unsettled; n];
         for steps in 0..most {
             self.shares_to(states.as_view(), shares.as_view_mut());
             gemm(1.0, self.memories(), shares.as_view(), 0.0, next.as_view_mut());
@@ -244,7 +244,7 @@ impl ModernHopfield {
             for (j, end) in ends.iter_mut().enumerate().filter(|(_, end)| !end.is_settled()) {
                 let (mut from, to) = (states.column_mut(j), next.column(j));
                 match from.iter().zip(to.iter()).all(|(a, b)| (a - b).abs() <= tolerance) {
-                    true => *end = Recall::Settled { steps },
+                    true => *end = RecallEnd::Settled { steps },
                     false => from.copy_from(&to),
                 }
             }

@@ -1,13 +1,15 @@
 //! General Boltzmann machines, dense and sparse: all laws of the kit, their fast sweeps against the plain one, and what a small machine
 //! has in common with others of the same energy.
 
+use harmonium::infer::{Dynamics, Recall, recall};
 use harmonium::io::{
     Tensor, TensorFile, Values, load_boltzmann, load_sparse_boltzmann, save_boltzmann, save_sparse_boltzmann,
 };
 use harmonium::laws::{self, Verdict};
+use harmonium::models::hopfield::Hopfield;
 use harmonium::models::{Boltzmann, Boundary, Lateral, Rbm, SparseBoltzmann};
 use harmonium::objectives::{Contrastive, Enumerated, Objective};
-use harmonium::samplers::{BlockGibbs, Kernel};
+use harmonium::samplers::{BlockGibbs, Descend, Kernel};
 use harmonium::units::{Bernoulli, Binomial, Gaussian, Softmax, Spin};
 use harmonium::{
     Batch, ChainRng, Chains, Energy, Gibbs, Learn, Marginal, Mat, Response, Slab, States, Train, Unit, sweep,
@@ -395,4 +397,30 @@ fn what_is_wrong_with_the_file_of_a_sparse_machine_is_said() {
     assert!(said(&note("lattice", "4 3 open")).contains("edges"));
     assert!(said(&note("lattice", "9223372036854775807 4 open")).contains("12 sites"));
     assert!(said(&note("lattice", "3 4 round")).contains("open or periodic"));
+}
+
+/// A Hopfield network is a Boltzmann machine: the same energy but for self-couplings, the same recall, and it comes back.
+#[test]
+fn hopfield_networks_are_boltzmann_machines() {
+    let machine = random(Boltzmann::new((12, Spin)), 0.5, 4);
+    let network = Hopfield::try_from(&machine).unwrap().with_own(vec![0.25; 12]).unwrap();
+    let back = network.boltzmann().unwrap();
+    assert_eq!(back.params(), machine.params());
+    let x = states(&machine, 40, 3);
+    let mut energies = vec![0.0; 40];
+    machine.energy(x.as_view(), &mut energies);
+    for (of_machine, of_network) in energies.iter().zip(network.energies(x.as_view()).unwrap()) {
+        assert!((of_machine - of_network - 0.5 * 12.0 * 0.25).abs() < 1e-5);
+    }
+    let network = network.with_own(vec![0.0; 12]).unwrap();
+    let in_order = Recall { dynamics: Dynamics::InOrder, sweeps: 50, ..Recall::default() };
+    let recalled = recall(&network, x.as_view(), &in_order).unwrap();
+    let mut chains = Chains::new(x, 1);
+    chains.advance(&Descend { sweeps: 50 }, &machine);
+    assert_eq!(chains.states.x(), recalled.states);
+    assert!(Hopfield::try_from(&Boltzmann::new((3, Bernoulli))).is_err());
+    assert!(Hopfield::try_from(&Boltzmann::semi_restricted((3, Spin), (2, Spin))).is_err());
+    let mut asymmetric = machine.visible_lateral().clone_owned();
+    asymmetric[(0, 1)] += 1.0;
+    assert!(Hopfield::new(asymmetric).unwrap().boltzmann().is_err());
 }

@@ -21,6 +21,7 @@ mod evaluation;
 mod files;
 mod gauge;
 mod gradient;
+mod hopfield;
 mod hostile;
 mod infer;
 mod ising;

@@ -8,7 +8,7 @@ use harmonium::io::{
     Tensor, TensorFile, Values, load_dense_memory, load_modern_hopfield, save_dense_memory, save_modern_hopfield,
 };
 use harmonium::laws::{self, Verdict};
-use harmonium::models::{DenseMemory, Interaction, ModernHopfield, Recall};
+use harmonium::models::{DenseMemory, Interaction, ModernHopfield, RecallEnd};
 use harmonium::samplers::{BlockGibbs, Descend, Kernel, Moves};
 use harmonium::{
     Annealed, Chains, Energy, Error, Gibbs, Learn, Mask, Mat, MatMut, MatRef, Response, Score, Slab, States, Streams,
@@ -316,12 +316,14 @@ fn recall_never_raises_the_energy_and_tells_how_it_ended() {
         let ends = m.recall(&mut whole, 30).unwrap();
         assert_eq!(whole.x(), states.x());
         for (end, steps) in ends.iter().zip(&steps_seen) {
-            assert_eq!(*end, Recall::Settled { steps: *steps });
+            assert_eq!(*end, RecallEnd::Settled { steps: *steps });
         }
         assert!(m.are_fixed(whole.x()).unwrap().iter().all(|f| *f));
         let mut short = States::new(cues.clone());
         let ends = m.recall(&mut short, 1).unwrap();
-        assert!(ends.contains(&Recall::Unsettled) && m.recall(&mut short, 0).unwrap() == [Recall::Unsettled; 150]);
+        assert!(
+            ends.contains(&RecallEnd::Unsettled) && m.recall(&mut short, 0).unwrap() == [RecallEnd::Unsettled; 150]
+        );
         assert_eq!(
             m.are_fixed(cues.as_view()).unwrap().iter().filter(|f| **f).count(),
             ends.iter().filter(|e| e.is_settled()).count()
@@ -339,7 +341,7 @@ fn an_exponential_memory_stores_more_patterns_than_it_has_units() {
     cues.x_mut().rows_mut(0, 15).apply(|s| *s = -*s);
     let ends = m.recall(&mut cues, 5).unwrap();
     assert_eq!(cues.x(), patterns);
-    assert!(ends.iter().all(|end| *end == Recall::Settled { steps: 1 }));
+    assert!(ends.iter().all(|end| *end == RecallEnd::Settled { steps: 1 }));
     // The classical one keeps none of them.
     let classical = DenseMemory::hebbian(patterns.as_view(), 1.0).unwrap();
     assert!(classical.are_fixed(patterns.as_view()).unwrap().iter().all(|f| !*f));

@@ -5,7 +5,7 @@ use crate::cases::close;
 use crate::memories::{all_spins, energies, inner, kept, normals, spins};
 use crate::reference::log_sum_exp;
 use harmonium::laws;
-use harmonium::models::{DenseMemory, FixedPoint, ModernHopfield, Rbm, Recall, hebbian_patterns, hebbian_rbm};
+use harmonium::models::{DenseMemory, FixedPoint, ModernHopfield, Rbm, RecallEnd, hebbian_patterns, hebbian_rbm};
 use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Softmax, Spin};
 use harmonium::{Error, Mat, MatRef, Score, Train, Unit};
 
@@ -133,8 +133,8 @@ fn modern_recall_ends_at_fixed_points_of_three_kinds() {
     let one = ModernHopfield::storing(patterns.columns(0, 1).clone_owned().as_view(), 1e-3).unwrap();
     assert_eq!(one.fixed_points(cues.as_view(), 0.9).unwrap()[5], FixedPoint::Pattern(0));
     let (x, ends) = one.recall(cues.as_view(), 0, 0.0).unwrap();
-    assert!(x == cues && ends == [Recall::Unsettled; 12]);
-    assert_eq!(one.recall(cues.as_view(), 9, 1e-6).unwrap().1, [Recall::Settled { steps: 1 }; 12]);
+    assert!(x == cues && ends == [RecallEnd::Unsettled; 12]);
+    assert_eq!(one.recall(cues.as_view(), 9, 1e-6).unwrap().1, [RecallEnd::Settled { steps: 1 }; 12]);
 }
 /// A state that has settled does not depend on how long others go on, nor on how many there are.
 #[test]
@@ -147,7 +147,7 @@ fn recall_of_many_is_that_of_each() {
         let (one, end) = m.recall(cues.columns(j, 1), 500, 1e-5).unwrap();
         assert!(one.column(0) == all.column(j), "state {j}: {:?} {:?}", one.column(0), all.column(j).as_slice());
         assert_eq!(end[0], ends[j]);
-        if let Recall::Settled { steps } = end[0] {
+        if let RecallEnd::Settled { steps } = end[0] {
             lengths.push(steps)
         }
     }

@@ -2,7 +2,7 @@
 
 /// How a recall ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recall {
+pub enum RecallEnd {
     /// At a state that another step leaves as it is: exactly, of spins; within a tolerance, of real units.
     Settled {
         /// Sweeps or updates that changed something.
@@ -12,7 +12,7 @@ pub enum Recall {
     Unsettled,
 }
 
-impl Recall {
+impl RecallEnd {
     /// Whether it came to a fixed point.
     pub fn is_settled(self) -> bool {
         self != Self::Unsettled

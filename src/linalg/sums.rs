@@ -1,0 +1,173 @@
+//! Sums of columns in double precision: products of a matrix with spins that are right to the last places of an `f64`, whatever
+//! the order, and what changes in them when one spin turns. Columns of `f32` whose sizes differ by less than some 2²⁰ add up
+//! without any error.
+
+use super::col;
+use super::simd::{Kernel, Level};
+use crate::MatRef;
+use nalgebra::{DMatrixViewMut, Dyn, U1};
+
+/// Mutably borrowed columns in double precision.
+pub type WideMut<'a> = DMatrixViewMut<'a, f64, U1, Dyn>;
+
+/// Rows that are added up at a time: those of some states stay in the nearest cache.
+const TILE: usize = 1024;
+/// The fewest rows that are worth a task of their own, if a thread is free.
+const ROWS: usize = 256;
+/// Columns of the matrix that are added at a time.
+const COLUMNS: usize = 4;
+/// States that are added to at a time.
+const STATES: usize = 2;
+/// Rows that are added up in a register.
+const LANES: usize = 8;
+
+/// `out += w x` in double precision, every sum in the order of the columns of `w`, in parallel over rows.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn add_product(w: MatRef<'_>, x: MatRef<'_>, out: WideMut<'_>) {
+    assert_eq!(w.ncols(), x.nrows(), "inner dimensions");
+    assert_eq!((w.nrows(), x.ncols()), out.shape(), "shape of the product");
+    by_rows(w, x, out, Level::best());
+}
+fn by_rows(w: MatRef<'_>, x: MatRef<'_>, mut out: WideMut<'_>, level: Level) {
+    let rows = w.nrows();
+    if rows < 2 * ROWS {
+        return level.run(Product { w, x, out });
+    }
+    let middle = rows.div_ceil(2 * ROWS) * ROWS;
+    let (above, below) = out.rows_range_pair_mut(..middle, middle..);
+    let (upper, lower) = (w.rows_range(..middle), w.rows_range(middle..));
+    rayon::join(|| by_rows(upper, x, above, level), || by_rows(lower, x, below, level));
+}
+
+struct Product<'a> {
+    w: MatRef<'a>,
+    x: MatRef<'a>,
+    out: WideMut<'a>,
+}
+impl Kernel for Product<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(mut self) {
+        let (rows, states) = self.out.shape();
+        for first in (0..rows).step_by(TILE) {
+            let tile = first..rows.min(first + TILE);
+            for from in (0..self.w.ncols()).step_by(COLUMNS) {
+                let four = from + COLUMNS <= self.w.ncols();
+                for j in (0..states).step_by(STATES) {
+                    if four && j + STATES <= states {
+                        self.add_block(tile.clone(), from, j);
+                    } else {
+                        for j in j..states.min(j + STATES) {
+                            self.add_plain(tile.clone(), from..self.w.ncols().min(from + COLUMNS), j);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+impl Product<'_> {
+    /// Some columns of `w`, one after the other, to one state.
+    #[inline(always)]
+    fn add_plain(&mut self, tile: std::ops::Range<usize>, columns: std::ops::Range<usize>, j: usize) {
+        for k in columns {
+            let x = f64::from(self.x[(k, j)]);
+            let out = &mut self.out.column_mut(j).data.into_slice_mut()[tile.clone()];
+            for (o, w) in out.iter_mut().zip(&col(&self.w, k)[tile.clone()]) {
+                *o += x * f64::from(*w);
+            }
+        }
+    }
+    /// The same sums in the same order: four columns to two states, some rows at a time in registers. No closures, which would be
+    /// compiled without the instructions.
+    #[inline(always)]
+    fn add_block(&mut self, tile: std::ops::Range<usize>, k: usize, j: usize) {
+        let whole = tile.len() / LANES * LANES;
+        for c in 0..STATES {
+            self.add_plain(tile.start + whole..tile.end, k..k + COLUMNS, j + c);
+        }
+        let mut x = [[0.0; COLUMNS]; STATES];
+        for (c, x) in x.iter_mut().enumerate() {
+            for (l, x) in x.iter_mut().enumerate() {
+                *x = f64::from(self.x[(k + l, j + c)]);
+            }
+        }
+        let (mut a, mut b) = self.out.columns_range_pair_mut(j..j + 1, j + 1..j + 2);
+        let a = &mut a.column_mut(0).data.into_slice_mut()[tile.clone()][..whole];
+        let b = &mut b.column_mut(0).data.into_slice_mut()[tile.clone()][..whole];
+        let (w0, w1) = (&col(&self.w, k)[tile.clone()], &col(&self.w, k + 1)[tile.clone()]);
+        let (w2, w3) = (&col(&self.w, k + 2)[tile.clone()], &col(&self.w, k + 3)[tile]);
+        let rows = w0.as_chunks::<LANES>().0.iter().zip(w1.as_chunks().0).zip(w2.as_chunks().0).zip(w3.as_chunks().0);
+        let states = a.as_chunks_mut().0.iter_mut().zip(b.as_chunks_mut().0);
+        for ((((w0, w1), w2), w3), (a, b)) in rows.zip(states) {
+            for (out, x) in [(a, &x[0]), (b, &x[1])] {
+                let mut sums = *out;
+                add(&mut sums, x[0], w0);
+                add(&mut sums, x[1], w1);
+                add(&mut sums, x[2], w2);
+                add(&mut sums, x[3], w3);
+                *out = sums;
+            }
+        }
+    }
+}
+#[inline(always)]
+fn add(sums: &mut [f64; LANES], x: f64, w: &[f32; LANES]) {
+    for l in 0..LANES {
+        sums[l] += x * f64::from(w[l]);
+    }
+}
+
+/// `y += alpha x`, in double precision.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn axpy_wide(alpha: f64, x: &[f32], y: &mut [f64]) {
+    assert_eq!(x.len(), y.len(), "sum of different lengths");
+    Level::best().run(Axpy { alpha, x, y });
+}
+struct Axpy<'a> {
+    alpha: f64,
+    x: &'a [f32],
+    y: &'a mut [f64],
+}
+impl Kernel for Axpy<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y += self.alpha * f64::from(x);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mat;
+    use nalgebra::DMatrix;
+
+    #[test]
+    fn products_have_the_bits_of_the_plain_sums_on_every_level() {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (255, 9, 4), (700, 33, 10), (512, 64, 7), (1300, 6, 13), (0, 3, 2)] {
+            let w = Mat::from_fn(m, k, |i, j| ((i * 7 + j * 13) % 17) as f32 * 0.017 - 0.08);
+            let x = Mat::from_fn(k, n, |i, j| if (i * i + j * 17) % 7 < 3 { 1.0 } else { -1.0 });
+            let mut plain = DMatrix::from_element(m, n, 0.25);
+            for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                (0..k).for_each(|l| plain[(i, j)] += f64::from(x[(l, j)]) * f64::from(w[(i, l)]));
+            }
+            for level in Level::available() {
+                let mut out = DMatrix::from_element(m, n, 0.25);
+                by_rows(w.as_view(), x.as_view(), out.columns_mut(0, n), level);
+                assert_eq!(out, plain, "{level:?}, {m} × {k} × {n}");
+            }
+            let mut out = DMatrix::from_element(m, n, 0.25);
+            for (j, mut out) in out.column_iter_mut().enumerate() {
+                (0..k).for_each(|l| axpy_wide(f64::from(x[(l, j)]), col(&w.as_view(), l), out.as_mut_slice()));
+            }
+            assert_eq!(out, plain);
+        }
+    }
+}
