@@ -58,7 +58,7 @@ struct Settings {
     /// Sweeps of the heat bath for each cluster update
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
     sweeps: usize,
-    /// Temperatures of annealing for log Z [default: 10000]
+    /// Temperatures of annealing for log Z [default: 2000]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     annealing: Option<usize>,
     /// Folder for what is written [default: target/ising]
@@ -80,7 +80,7 @@ impl Settings {
         self.passes.unwrap_or(if self.quick { 100 } else { 1000 })
     }
     fn annealing(&self) -> usize {
-        self.annealing.unwrap_or(if self.quick { 500 } else { 10_000 })
+        self.annealing.unwrap_or(if self.quick { 500 } else { 2000 })
     }
     fn temperatures(&self) -> Vec<f64> {
         if self.temperatures.is_empty() { TABLE.to_vec() } else { self.temperatures.clone() }
@@ -211,7 +211,8 @@ fn log_partitions(s: &Settings) -> Result<Vec<serde_json::Value>> {
     let mut all = vec![];
     for side in [4usize, 8, 16, 32] {
         let model = SparseBoltzmann::ising(&[side, side], Boundary::Periodic, 0.4)?;
-        let settings = Ais { betas: Ais::linear(s.annealing()), runs: 100, seed: s.seed };
+        let seed = derive(s.seed, &format!("log Z of side {side}"));
+        let settings = Ais { betas: Ais::linear(s.annealing()), runs: 100, seed };
         let found = ais(&model, &vec![0.0; model.n_rows()], &settings)?;
         let (exact, how) = match side {
             4 => (LogPartition::exact(exact_log_partition(&model)?).value, "all states"),
@@ -230,8 +231,13 @@ fn log_partitions(s: &Settings) -> Result<Vec<serde_json::Value>> {
 
 /// Energy and magnetisation against temperature.
 fn draw_curves(s: &Settings, out: &Path) -> Result<()> {
-    let step = if s.quick { 0.25 } else { 0.1 };
-    let temperatures: Vec<f64> = (0..).map(|k| 1.5 + step * k as f64).take_while(|t| *t < 3.55).collect();
+    // Closer to each other where the curves turn.
+    let between =
+        |from: f64, to: f64, step: f64| (0..).map(move |k| from + step * f64::from(k)).take_while(move |t| *t < to);
+    let temperatures: Vec<f64> = match s.quick {
+        true => between(1.5, 3.55, 0.25).collect(),
+        false => between(1.5, 2.05, 0.1).chain(between(2.1, 2.48, 0.04)).chain(between(2.5, 3.55, 0.1)).collect(),
+    };
     let passes = s.passes().div_ceil(5).max(8);
     let seen: Vec<Seen> = temperatures.iter().map(|&t| look(s, t, &clusters(s, t)?, passes)).collect::<Result<_>>()?;
     let of = |what: &dyn Fn(&Seen) -> f64| temperatures.iter().copied().zip(seen.iter().map(what)).collect::<Vec<_>>();

@@ -19,18 +19,18 @@ mod common;
 use clap::{Parser, ValueEnum};
 use common::{Common, say};
 use harmonium::data::{Pixels, Samples, threshold};
-use harmonium::eval::{Ais, ais, mean_of, reconstruction_error};
+use harmonium::eval::{Ais, ais, ising as exact, mean_of, reconstruction_error};
 use harmonium::infer::{Dynamics, Recall, overlaps, recall};
 use harmonium::io::load_rbm;
-use harmonium::models::Rbm;
 use harmonium::models::hopfield::{Hebb, Hopfield};
+use harmonium::models::{Boundary, Rbm, SparseBoltzmann};
 use harmonium::objectives::{Contrastive, Objective};
 use harmonium::optim::{Schedule, Sgd};
 use harmonium::rng::{ChainRng, derive};
 use harmonium::samplers::BlockGibbs;
 use harmonium::train::{Ended, Fit, Run, Silent};
 use harmonium::units::Bernoulli;
-use harmonium::{Chains, Error, Mat, Result, Train, base_rate::base_rate};
+use harmonium::{Chains, Energy, Error, Mat, Result, Train, base_rate::base_rate};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde_json::json;
@@ -82,6 +82,8 @@ enum Which {
     Ais,
     /// Storing and recall of a Hopfield network
     Hopfield,
+    /// Heat bath of Ising lattices on a checkerboard
+    Ising,
 }
 
 fn share(text: &str) -> std::result::Result<f64, String> {
@@ -142,6 +144,7 @@ fn measure(s: &Settings) -> Result<()> {
         Which::Gibbs => gibbs(s),
         Which::Ais => annealing(s),
         Which::Hopfield => SPINS.iter().try_for_each(|&n| hopfield(s, n)),
+        Which::Ising => LATTICES.iter().try_for_each(|&case| ising(s, case)),
     }
 }
 
@@ -264,6 +267,30 @@ fn hopfield(s: &Settings, n: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sides of square lattices, chains, sweeps.
+const LATTICES: [(usize, usize, usize); 2] = [(64, 64, 1000), (512, 8, 100)];
+
+/// Sweeps of periodic lattices at coupling 0.4, from all spins up.
+fn ising(s: &Settings, (side, chains, sweeps): (usize, usize, usize)) -> Result<()> {
+    let name = format!("ising_{side}x{side}_c{chains}_s{sweeps}");
+    if !name.contains(&s.case) {
+        return Ok(());
+    }
+    let model = SparseBoltzmann::ising(&[side, side], Boundary::Periodic, 0.4)?;
+    let mut chains_of = Chains::new(Mat::from_element(side * side, chains, 1.0), s.common.seed);
+    let some = ((s.scale * sweeps as f64) as usize).max(1);
+    let times = timed(s.reps, || {
+        chains_of.advance(&BlockGibbs::new(some), &model);
+        Ok(())
+    })?;
+    let mut energies = vec![0.0; chains];
+    model.energy(chains_of.states.x(), &mut energies);
+    let energy = energies.iter().sum::<f64>() / (0.4 * (chains * side * side) as f64);
+    let said = json!({ "energy_of_a_spin": energy, "exact": exact::energy([side, side], f64::from(0.4f32))? });
+    let spins = (side * side * chains * sweeps) as f64;
+    report(s, &name, &times, ("spin-updates/s", spins), some as f64 / sweeps as f64, said)
 }
 
 /// The machine to sample, and what its weights are.

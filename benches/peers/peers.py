@@ -16,6 +16,9 @@ annealed importance sampling from normal weights of deviation 0.05 without biase
 Hopfield networks of N spins store N/20 random patterns by the rule of Hebb. `sync` recalls 100 patterns of which every tenth spin is
 turned in 10 steps of all spins at once, `sync_random` 100 random states; `async` 10 patterns in 2 sweeps of single spins in random
 order, by NumPy with fields that are kept (a spin costs a row when it turns). Harmonium ends a recall that has come to rest.
+
+Ising lattices are swept by the heat bath on a checkerboard: by JAX jitted, with both colours in arrays of their own (`jax`) or in one, half
+of which is drawn in vain (`jax-whole`, a tenth of the work); by thrml by its block Gibbs program, a four-hundredth of the work.
 """
 import argparse
 import json
@@ -41,6 +44,8 @@ AIS = "ais_784x500_c100_t14500"
 HOPFIELD = {f"{kind}_n{n}_{what}": (kind, n) for n in (1024, 2048, 4096)
             for kind, what in (("store", f"p{n // 20}"), ("sync", "100probes_x10"), ("sync_random", "100probes_x10"),
                                ("async", "10probes_x2"))}
+ISING = {f"ising_{side}x{side}_c{chains}_s{sweeps}": (side, chains, sweeps)
+         for side, chains, sweeps in ((64, 64, 1000), (512, 8, 100))}
 # The part of the work that is timed.
 PART = {"cd1_h500_b100": 1.0, "pcd1_c100_h500_b100": 1.0, "pcd1_c500_h500_b100": 0.3, "cd10_h500_b100": 0.3,
         "cd1_h2000_b500": 0.5, GIBBS: 0.1, AIS: 0.1}
@@ -49,6 +54,8 @@ FAST = ["torch", "jax", "numpy"]
 
 
 def peers_of(case):
+    if case in ISING:
+        return ["jax", "jax-whole"] + ["thrml"] * ("64x64" in case)
     if case in HOPFIELD:
         kind = HOPFIELD[case][0]
         return ["numpy"] if kind == "sync_random" else ["numpy", "hopfieldnetwork"] + ["hopfieldkit"] * (kind != "sync")
@@ -88,7 +95,7 @@ def environment(threads):
 
 # ------------------------------------------------------------------------------------------------------------ comparison
 def compare(args):
-    cases = [c for c in [*TRAINING, GIBBS, AIS, *HOPFIELD] if args.case in c]
+    cases = [c for c in [*TRAINING, GIBBS, AIS, *HOPFIELD, *ISING] if args.case in c]
     if args.model:
         cases = [c for c in cases if c in (GIBBS, AIS)]
     rows = []
@@ -108,8 +115,9 @@ def compare(args):
 
 def one(args, peer, case):
     if peer == "harmonium":
-        which = "gibbs" if case == GIBBS else "ais" if case == AIS else "hopfield" if case in HOPFIELD else "rbm"
-        reps = "5" if case in HOPFIELD else "1"
+        which = "gibbs" if case == GIBBS else "ais" if case == AIS else case.split("_")[0] if case in ISING else "rbm"
+        which = "hopfield" if case in HOPFIELD else which
+        reps = "5" if case in HOPFIELD or case in ISING else "1"
         command = [args.throughput, "--which", which, "--case", case, "--reps", reps, "--scale", str(PART.get(case, 1.0)),
                    "--threads", str(args.threads)]
         key = "median_s"
@@ -131,6 +139,8 @@ def run(args):
 
     if args.case in HOPFIELD:
         return hopfield(args.peer, *HOPFIELD[args.case])
+    if args.case in ISING:
+        return ising(args.peer, *ISING[args.case])
     part = PART[args.case] / (5 if args.peer in SLOW else 1)
     if args.case in TRAINING:
         x = mnist(args.mnist)
@@ -580,6 +590,94 @@ def hopfield_hopfieldkit(patterns, cues, rng):
             model.recall(cue, max_steps=2, seed=0)
 
     return {"store": lambda: HopfieldNetwork(patterns.shape[1]).fit(patterns), "async": one_by_one}
+
+
+# ----------------------------------------------------------------------------------------------------------------- Ising
+COUPLING = 0.4
+
+
+def ising(peer, side, chains, sweeps):
+    """Seconds of a case: the median of five repeats after one that is not counted; of thrml one of a part, scaled."""
+    work, part, reps = globals()["ising_" + peer.replace("-", "_")](side, chains, sweeps)
+    times = []
+    for _ in range(reps + 1):
+        began = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - began) / part)
+    return statistics.median(times[1:])
+
+
+def ising_jax(side, chains, sweeps):
+    import jax
+    import jax.numpy as jnp
+
+    even = (jnp.arange(side) % 2 == 0)[:, None]
+
+    def respond(other, key, flipped):
+        beside = jnp.where(even != flipped, jnp.roll(other, 1, 2), jnp.roll(other, -1, 2))
+        field = other + beside + jnp.roll(other, 1, 1) + jnp.roll(other, -1, 1)
+        return jnp.where(jax.random.uniform(key, other.shape) < jax.nn.sigmoid(2 * COUPLING * field), 1.0, -1.0)
+
+    def sweep(state, key):
+        first, second = jax.random.split(key)
+        zero = respond(state[1], first, False)
+        return (zero, respond(zero, second, True)), None
+
+    run = jax.jit(lambda state, key: jax.lax.scan(sweep, state, jax.random.split(key, sweeps))[0])
+    at = [(jnp.ones((chains, side, side // 2)),) * 2, jax.random.key(0, impl="threefry2x32")]
+
+    def work():
+        at[1], key = jax.random.split(at[1])
+        at[0] = jax.block_until_ready(run(at[0], key))
+
+    return work, 1.0, 5
+
+
+def ising_jax_whole(side, chains, sweeps):
+    import jax
+    import jax.numpy as jnp
+
+    colour = (jnp.arange(side)[:, None] + jnp.arange(side)) % 2
+
+    def respond(s, key, which):
+        field = jnp.roll(s, 1, 1) + jnp.roll(s, -1, 1) + jnp.roll(s, 1, 2) + jnp.roll(s, -1, 2)
+        new = jnp.where(jax.random.uniform(key, s.shape) < jax.nn.sigmoid(2 * COUPLING * field), 1.0, -1.0)
+        return jnp.where(colour == which, new, s)
+
+    def sweep(s, key):
+        first, second = jax.random.split(key)
+        return respond(respond(s, first, 0), second, 1), None
+
+    part = 0.1
+    run = jax.jit(lambda s, key: jax.lax.scan(sweep, s, jax.random.split(key, round(part * sweeps)))[0])
+    at = [jnp.ones((chains, side, side)), jax.random.key(0, impl="threefry2x32")]
+
+    def work():
+        at[1], key = jax.random.split(at[1])
+        at[0] = jax.block_until_ready(run(at[0], key))
+
+    return work, part, 5
+
+
+def ising_thrml(side, chains, sweeps):
+    import jax
+    import jax.numpy as jnp
+    from thrml import Block, SamplingSchedule, SpinNode, sample_states
+    from thrml.models import IsingEBM, IsingSamplingProgram, hinton_init
+
+    chains_of_part, sweeps_of_part = chains // 8, sweeps // 50
+    nodes = [[SpinNode() for _ in range(side)] for _ in range(side)]
+    edges = [(nodes[i][j], nodes[(i + a) % side][(j + b) % side])
+             for i in range(side) for j in range(side) for a, b in ((1, 0), (0, 1))]
+    flat = [node for row in nodes for node in row]
+    model = IsingEBM(flat, edges, jnp.zeros(len(flat)), jnp.full(len(edges), COUPLING), jnp.array(1.0))
+    free = [Block([nodes[i][j] for i in range(side) for j in range(side) if (i + j) % 2 == c]) for c in (0, 1)]
+    program = IsingSamplingProgram(model, free, clamped_blocks=[])
+    start = hinton_init(jax.random.key(0), model, free, (chains_of_part,))
+    schedule = SamplingSchedule(sweeps_of_part, 1, 1)
+    run = jax.jit(jax.vmap(lambda s, k: sample_states(k, program, schedule, s, [], [Block(flat)])))
+    keys = jax.random.split(jax.random.key(1), chains_of_part)
+    return lambda: jax.block_until_ready(run(start, keys)), chains_of_part * sweeps_of_part / (chains * sweeps), 2
 
 
 if __name__ == "__main__":
