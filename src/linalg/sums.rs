@@ -1,6 +1,7 @@
 //! Sums of columns in double precision: products of a matrix with spins that are right to the last places of an `f64`, whatever
 //! the order, and what changes in them when one spin turns. Columns of `f32` whose sizes differ by less than some 2²⁰ add up
-//! without any error.
+//! without any error. Products of two `f32` are exact in an `f64`, so that one instruction for a product and a sum, where the machine has
+//! it, gives the bits of two.
 
 use super::col;
 use super::simd::{Kernel, Level};
@@ -15,9 +16,7 @@ const TILE: usize = 1024;
 /// The fewest rows that are worth a task of their own, if a thread is free.
 const ROWS: usize = 256;
 /// Columns of the matrix that are added at a time.
-const COLUMNS: usize = 4;
-/// States that are added to at a time.
-const STATES: usize = 2;
+const COLUMNS: usize = 8;
 /// Rows that are added up in a register.
 const LANES: usize = 8;
 
@@ -33,7 +32,11 @@ pub fn add_product(w: MatRef<'_>, x: MatRef<'_>, out: WideMut<'_>) {
 fn by_rows(w: MatRef<'_>, x: MatRef<'_>, mut out: WideMut<'_>, level: Level) {
     let rows = w.nrows();
     if rows < 2 * ROWS {
-        return level.run(Product { w, x, out });
+        return match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => level.run(Product::<true> { w, x, out }),
+            _ => level.run(Product::<false> { w, x, out }),
+        };
     }
     let middle = rows.div_ceil(2 * ROWS) * ROWS;
     let (above, below) = out.rows_range_pair_mut(..middle, middle..);
@@ -41,12 +44,13 @@ fn by_rows(w: MatRef<'_>, x: MatRef<'_>, mut out: WideMut<'_>, level: Level) {
     rayon::join(|| by_rows(upper, x, above, level), || by_rows(lower, x, below, level));
 }
 
-struct Product<'a> {
+/// With `FUSED`, only where that is one instruction.
+struct Product<'a, const FUSED: bool> {
     w: MatRef<'a>,
     x: MatRef<'a>,
     out: WideMut<'a>,
 }
-impl Kernel for Product<'_> {
+impl<const FUSED: bool> Kernel for Product<'_, FUSED> {
     type Output = ();
     #[inline(always)]
     fn run(mut self) {
@@ -54,21 +58,24 @@ impl Kernel for Product<'_> {
         for first in (0..rows).step_by(TILE) {
             let tile = first..rows.min(first + TILE);
             for from in (0..self.w.ncols()).step_by(COLUMNS) {
-                let four = from + COLUMNS <= self.w.ncols();
-                for j in (0..states).step_by(STATES) {
-                    if four && j + STATES <= states {
-                        self.add_block(tile.clone(), from, j);
-                    } else {
-                        for j in j..states.min(j + STATES) {
-                            self.add_plain(tile.clone(), from..self.w.ncols().min(from + COLUMNS), j);
-                        }
+                if from + COLUMNS > self.w.ncols() {
+                    (0..states).for_each(|j| self.add_plain(tile.clone(), from..self.w.ncols(), j));
+                    continue;
+                }
+                let mut j = 0;
+                while j < states {
+                    match states - j {
+                        1 => self.add_block::<1>(tile.clone(), from, j),
+                        2 | 3 => self.add_block::<2>(tile.clone(), from, j),
+                        _ => self.add_block::<4>(tile.clone(), from, j),
                     }
+                    j += [1, 1, 2, 2, 4][(states - j).min(4)];
                 }
             }
         }
     }
 }
-impl Product<'_> {
+impl<const FUSED: bool> Product<'_, FUSED> {
     /// Some columns of `w`, one after the other, to one state.
     #[inline(always)]
     fn add_plain(&mut self, tile: std::ops::Range<usize>, columns: std::ops::Range<usize>, j: usize) {
@@ -76,48 +83,58 @@ impl Product<'_> {
             let x = f64::from(self.x[(k, j)]);
             let out = &mut self.out.column_mut(j).data.into_slice_mut()[tile.clone()];
             for (o, w) in out.iter_mut().zip(&col(&self.w, k)[tile.clone()]) {
-                *o += x * f64::from(*w);
+                *o = add_one::<FUSED>(*o, x, *w);
             }
         }
     }
-    /// The same sums in the same order: four columns to two states, some rows at a time in registers. No closures, which would be
+    /// The same sums in the same order: eight columns to some states, some rows at a time in registers. No closures, which would be
     /// compiled without the instructions.
     #[inline(always)]
-    fn add_block(&mut self, tile: std::ops::Range<usize>, k: usize, j: usize) {
+    fn add_block<const STATES: usize>(&mut self, tile: std::ops::Range<usize>, k: usize, first: usize) {
         let whole = tile.len() / LANES * LANES;
-        for c in 0..STATES {
-            self.add_plain(tile.start + whole..tile.end, k..k + COLUMNS, j + c);
+        for j in first..first + STATES {
+            self.add_plain(tile.start + whole..tile.end, k..k + COLUMNS, j);
         }
         let mut x = [[0.0; COLUMNS]; STATES];
         for (c, x) in x.iter_mut().enumerate() {
             for (l, x) in x.iter_mut().enumerate() {
-                *x = f64::from(self.x[(k + l, j + c)]);
+                *x = f64::from(self.x[(k + l, first + c)]);
             }
         }
-        let (mut a, mut b) = self.out.columns_range_pair_mut(j..j + 1, j + 1..j + 2);
-        let a = &mut a.column_mut(0).data.into_slice_mut()[tile.clone()][..whole];
-        let b = &mut b.column_mut(0).data.into_slice_mut()[tile.clone()][..whole];
-        let (w0, w1) = (&col(&self.w, k)[tile.clone()], &col(&self.w, k + 1)[tile.clone()]);
-        let (w2, w3) = (&col(&self.w, k + 2)[tile.clone()], &col(&self.w, k + 3)[tile]);
-        let rows = w0.as_chunks::<LANES>().0.iter().zip(w1.as_chunks().0).zip(w2.as_chunks().0).zip(w3.as_chunks().0);
-        let states = a.as_chunks_mut().0.iter_mut().zip(b.as_chunks_mut().0);
-        for ((((w0, w1), w2), w3), (a, b)) in rows.zip(states) {
-            for (out, x) in [(a, &x[0]), (b, &x[1])] {
-                let mut sums = *out;
-                add(&mut sums, x[0], w0);
-                add(&mut sums, x[1], w1);
-                add(&mut sums, x[2], w2);
-                add(&mut sums, x[3], w3);
-                *out = sums;
+        let mut w: [&[[f32; LANES]]; COLUMNS] = [&[]; COLUMNS];
+        for (l, w) in w.iter_mut().enumerate() {
+            *w = &col(&self.w, k + l)[tile.clone()].as_chunks().0[..whole / LANES];
+        }
+        let mut columns = self.out.columns_range_mut(first..first + STATES);
+        let mut out: [&mut [[f64; LANES]]; STATES] = std::array::from_fn(|_| Default::default());
+        for (out, column) in out.iter_mut().zip(columns.column_iter_mut()) {
+            *out = &mut column.data.into_slice_mut()[tile.clone()].as_chunks_mut().0[..whole / LANES];
+        }
+        for r in 0..whole / LANES {
+            let mut sums = [[0.0; LANES]; STATES];
+            for c in 0..STATES {
+                sums[c] = out[c][r];
+            }
+            for l in 0..COLUMNS {
+                for c in 0..STATES {
+                    add::<FUSED>(&mut sums[c], x[c][l], &w[l][r]);
+                }
+            }
+            for c in 0..STATES {
+                out[c][r] = sums[c];
             }
         }
     }
 }
 #[inline(always)]
-fn add(sums: &mut [f64; LANES], x: f64, w: &[f32; LANES]) {
+fn add<const FUSED: bool>(sums: &mut [f64; LANES], x: f64, w: &[f32; LANES]) {
     for l in 0..LANES {
-        sums[l] += x * f64::from(w[l]);
+        sums[l] = add_one::<FUSED>(sums[l], x, w[l]);
     }
+}
+#[inline(always)]
+fn add_one<const FUSED: bool>(sum: f64, x: f64, w: f32) -> f64 {
+    if FUSED { x.mul_add(f64::from(w), sum) } else { sum + x * f64::from(w) }
 }
 
 /// `y += alpha x`, in double precision.
@@ -126,19 +143,23 @@ fn add(sums: &mut [f64; LANES], x: f64, w: &[f32; LANES]) {
 /// If the lengths differ.
 pub fn axpy_wide(alpha: f64, x: &[f32], y: &mut [f64]) {
     assert_eq!(x.len(), y.len(), "sum of different lengths");
-    Level::best().run(Axpy { alpha, x, y });
+    match Level::best() {
+        #[cfg(target_arch = "x86_64")]
+        level @ Level::Avx512 => level.run(Axpy::<true> { alpha, x, y }),
+        level => level.run(Axpy::<false> { alpha, x, y }),
+    }
 }
-struct Axpy<'a> {
+struct Axpy<'a, const FUSED: bool> {
     alpha: f64,
     x: &'a [f32],
     y: &'a mut [f64],
 }
-impl Kernel for Axpy<'_> {
+impl<const FUSED: bool> Kernel for Axpy<'_, FUSED> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
         for (y, &x) in self.y.iter_mut().zip(self.x) {
-            *y += self.alpha * f64::from(x);
+            *y = add_one::<FUSED>(*y, self.alpha, x);
         }
     }
 }
