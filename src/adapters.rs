@@ -105,7 +105,8 @@ impl<'a, M: Marginal + ?Sized> Collapsed<'a, M> {
     /// If rows of other blocks come after theirs.
     pub fn new(model: &'a M, summed: &[usize]) -> Self {
         let all = model.blocks();
-        let kept: Vec<usize> = (0..all.len()).filter(|b| !summed.contains(b)).collect();
+        let is_summed = sweep::among(summed);
+        let kept: Vec<usize> = (0..all.len()).filter(|b| !is_summed(b)).collect();
         let blocks: Vec<Block> = kept.iter().map(|&b| all[b].clone()).collect();
         let end = blocks.iter().map(|b| b.rows.end).max().unwrap_or(0);
         assert!(summed.iter().all(|&b| all[b].rows.start >= end), "only trailing rows can be collapsed");

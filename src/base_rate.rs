@@ -2,6 +2,7 @@
 //! where biases start.
 
 use crate::linalg::dot;
+use crate::sweep::among;
 use crate::{Energy, Error, Gibbs, Result};
 
 /// Fields of every row of a model such that the visible units have the means `mean`, and the latent units field 0.
@@ -41,9 +42,7 @@ pub fn base_rate<M: Gibbs + ?Sized>(model: &M, mean: &[f32], smoothing: f32) -> 
 
 /// `E₀(x) = U(x; θ) - baseᵀx` of one state, without the blocks in `skip`.
 pub fn base_rate_energy<M: Energy + ?Sized>(model: &M, base: &[f32], skip: &[usize], x: &[f32]) -> f64 {
-    // There may be a block for every unit.
-    let ascending = skip.is_sorted();
-    let skipped = |b: &usize| if ascending { skip.binary_search(b).is_ok() } else { skip.contains(b) };
+    let skipped = among(skip);
     let kept = model.blocks().iter().enumerate().filter(|(b, _)| !skipped(b));
     let one = |(b, k): (usize, &crate::Block)| {
         let rows = k.rows.clone();

@@ -1,6 +1,6 @@
 //! The gradient of a pseudo-likelihood by its definition: a state is weighed against all that differ from it in one unit.
 //!
-//! Every discrete model has it, at the price of a gradient for each value of each unit; real units have none here.
+//! Any discrete model can have it, at the price of a gradient for each value of each unit; real units have none here.
 
 use crate::linalg::{col, dot};
 use crate::{Block, Conditionals, Gibbs, Mat, MatRef, Params, States, Unit};
@@ -79,7 +79,7 @@ pub(crate) fn residues<M: Gibbs + ?Sized>(model: &M, x: MatRef<'_>, fields: &mut
 }
 
 /// Rows of blocks of one kind that follow each other: a kind answers for many units at once.
-fn runs(blocks: &[Block]) -> Vec<(Range<usize>, &Arc<dyn Unit>)> {
+pub(crate) fn runs(blocks: &[Block]) -> Vec<(Range<usize>, &Arc<dyn Unit>)> {
     let mut sorted: Vec<&Block> = blocks.iter().collect();
     sorted.sort_by_key(|b| b.rows.start);
     let mut runs: Vec<(Range<usize>, &Arc<dyn Unit>)> = vec![];

@@ -199,9 +199,16 @@ pub(crate) fn groups<M: Energy + ?Sized>(model: &M) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
+/// Whether a block is among some. There may be a block for every unit, and lists of them mostly rise.
+pub(crate) fn among(some: &[usize]) -> impl Fn(&usize) -> bool + '_ {
+    let rises = some.is_sorted();
+    move |b| if rises { some.binary_search(b).is_ok() } else { some.contains(b) }
+}
+
 /// Rows up to the last that is kept when the blocks `summed` are not: all that a state needs.
 pub(crate) fn leading_rows<M: Energy + ?Sized>(model: &M, summed: &[usize]) -> usize {
-    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !summed.contains(b));
+    let is_summed = among(summed);
+    let kept = model.blocks().iter().enumerate().filter(|(b, _)| !is_summed(b));
     kept.map(|(_, k)| k.rows.end).max().unwrap_or(0).max(model.n_given())
 }
 

@@ -13,7 +13,7 @@ use crate::configurations::refuse_given;
 use crate::data::{Samples, in_chunks};
 use crate::linalg::{col, dot};
 use crate::rng::derive;
-use crate::sweep::{energies_without, first_group};
+use crate::sweep::{among, energies_without, first_group};
 use crate::{Conditioned, Error, Learn, Marginal, MatRef, Result, States};
 
 /// A lower bound on the mean log-likelihood of samples (of epoch 0): the mean of [`log_likelihood_bounds`], with its errors.
@@ -72,15 +72,19 @@ pub fn log_likelihood_bounds<M: Marginal + Learn + ?Sized>(
 
 /// The bound on `log f(v) = log Σ_h exp(-E(v, h))` of states with these visible rows, after inference.
 fn unnormalised<M: Marginal + Learn + ?Sized>(model: &M, states: &mut States) -> Result<Vec<f64>> {
-    let (summed, visible) = (first_group(model), model.n_visible());
+    let visible = model.n_visible();
+    // What is visible is known, and no part of a sum.
+    let all_latent = |summed: &Vec<usize>| summed.iter().all(|&b| model.blocks()[b].rows.start >= visible);
+    let summed = Some(first_group(model)).filter(all_latent).unwrap_or_default();
+    let is_summed = among(&summed);
     model.infer(states);
-    let others = (0..model.blocks().len()).filter(|b| model.blocks()[*b].rows.start >= visible && !summed.contains(b));
+    let others = (0..model.blocks().len()).filter(|b| model.blocks()[*b].rows.start >= visible && !is_summed(b));
     if !states.knows_means(model, others) {
         return Err(not_inferred());
     }
     let mut bounds: Vec<f64> = energies_without(model, &summed, states.x())?.into_iter().map(|f| -f).collect();
     for (b, block) in model.blocks().iter().enumerate() {
-        if block.rows.start < visible || summed.contains(&b) {
+        if block.rows.start < visible || is_summed(&b) {
             continue;
         }
         let fields = states.field(model, b).clone_owned();

@@ -2,7 +2,7 @@
 
 use crate::configurations::refuse_given;
 use crate::linalg;
-use crate::sweep::groups;
+use crate::sweep::{among, groups};
 use crate::units::{Gaussian, LogPrecision};
 use crate::{Configurations, Error, Gibbs, Marginal, Mat, Result};
 use nalgebra::{DMatrix, DVector};
@@ -47,7 +47,10 @@ pub(super) fn exact_work<M: Marginal + ?Sized>(model: &M) -> Option<f64> {
 fn cheapest<M: Marginal + ?Sized>(model: &M) -> Option<(Vec<usize>, Configurations)> {
     let mut cheapest: Option<(Vec<usize>, Configurations)> = None;
     for summed in groups(model) {
-        let kept: Vec<usize> = (0..model.blocks().len()).filter(|b| !summed.contains(b)).collect();
+        let kept: Vec<usize> = {
+            let is_summed = among(&summed);
+            (0..model.blocks().len()).filter(|b| !is_summed(b)).collect()
+        };
         let Ok(states) = Configurations::new(model, &kept) else { continue };
         if cheapest.as_ref().is_none_or(|(_, best)| states.bits() < best.bits()) {
             cheapest = Some((summed, states));

@@ -3,7 +3,7 @@
 use super::{Estimate, LogPartition};
 use crate::configurations::refuse_given;
 use crate::data::{Samples, in_chunks};
-use crate::sweep::{energies_without, first_group};
+use crate::sweep::{among, energies_without, first_group};
 use crate::{Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
 
 /// The blocks of the first group, if summing them out leaves the visible units alone; none, if there are no others.
@@ -16,7 +16,11 @@ pub fn latent_group<M: Gibbs + Learn + ?Sized>(model: &M) -> Result<Vec<usize>> 
         return Ok(vec![]);
     }
     let summed = first_group(model);
-    match (0..model.blocks().len()).all(|b| summed.contains(&b) != visible(b)) {
+    let apart = {
+        let is_summed = among(&summed);
+        (0..model.blocks().len()).all(|b| is_summed(&b) != visible(b))
+    };
+    match apart {
         true => Ok(summed),
         false => Err(Error::Intractable {
             what: "the free energy of a model whose latent units do not all sum out at once has no closed form".into(),

@@ -29,6 +29,7 @@ use super::{Ais, Estimate, LogPartition, latent_group, log_likelihoods};
 use crate::base_rate::base_rate_log_partition;
 use crate::data::{Samples, order};
 use crate::rng::{Streams, derive};
+use crate::sweep::among;
 use crate::{Chains, Error, Learn, Marginal, Mat, Response, Result, Slab};
 
 /// Settings of reverse annealing.
@@ -177,7 +178,8 @@ impl<M: Marginal + ?Sized> Annealing<'_, M> {
     }
     /// The reversal of a sweep: the blocks summed out given all others, then the others from the last to the first.
     fn move_back(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
-        let others = (0..self.model.blocks().len()).rev().filter(|b| !self.summed.contains(b));
+        let is_summed = among(self.summed);
+        let others = (0..self.model.blocks().len()).rev().filter(|b| !is_summed(b));
         for b in self.summed.iter().copied().chain(others) {
             slab.respond(self.model, b, &mut Response::sample(rng).tempered(beta, self.base));
         }

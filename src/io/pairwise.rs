@@ -85,6 +85,12 @@ pub fn parse_boltzmann(bytes: &[u8], path: &Path) -> Result<(Boltzmann, BTreeMap
     let mut filled = Ok(());
     machine.update(&mut |params| filled = fill(params, &file, path));
     filled?;
+    for (name, kept) in [("visible_lateral", machine.visible_lateral()), ("hidden_lateral", machine.hidden_lateral())] {
+        let n = kept.nrows();
+        if n > 0 && file.floats(name, &[n, n]).map_err(|e| wrong(e.to_string()))? != kept.transpose().as_slice() {
+            return Err(wrong(format!("`{name}` must be symmetric, and zero within a unit")));
+        }
+    }
     Ok((machine, file.metadata))
 }
 

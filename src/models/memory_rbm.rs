@@ -140,8 +140,9 @@ impl ModernHopfield {
             Err(_) => {
                 only::<LogPrecision>(rbm.visible(), "visible", "gaussian, or log_precision")?;
                 let precisions = rbm.theta(rbm.visible_blocks().start, &[]);
-                all_equal("log-precision", precisions, precisions[0])?;
-                f64::from(precisions[0]).exp()
+                let first = precisions.first().copied().unwrap_or_default();
+                all_equal("log-precision", precisions, first)?;
+                f64::from(first).exp()
             }
         };
         only::<Softmax>(rbm.hidden(), "hidden", "one softmax unit")?;

@@ -129,7 +129,13 @@ impl Centring {
             for (k, (w, d)) in strip.chunks_mut(height).zip(dots).enumerate() {
                 let (mu, of_column) = (mu[s * STRIP + k], of_columns[s * STRIP + k]);
                 let part = if lateral.is_some() { 0.5 } else { 1.0 };
-                let column = Column { w: &mut *w, lambda, of_rows, mu, of_column, part, sum: &mut *sum };
+                // No unit is coupled to itself: what will be zero.
+                let own = lateral.map_or(0..0, |width| {
+                    let first = (s * STRIP + k) / width * width;
+                    first..first + width
+                });
+                own.for_each(|i| w[i] = part * (mu * of_rows[i] + of_column * lambda[i]));
+                let column = Column { w, lambda, of_rows, mu, of_column, part, sum };
                 *d = match gains {
                     None => Level::best().run(column),
                     Some(gains) => {
@@ -137,15 +143,6 @@ impl Centring {
                         Level::best().run(Scaled { column, of_rows: &gains[rows.range()], gain })
                     }
                 };
-                // No unit is coupled to itself.
-                let own = lateral.map_or(0..0, |width| {
-                    let first = (s * STRIP + k) / width * width;
-                    first..first + width
-                });
-                for i in own {
-                    sum[i] -= mu * w[i];
-                    w[i] = 0.0;
-                }
             }
         });
         if lateral.is_none() {

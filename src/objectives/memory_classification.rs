@@ -2,7 +2,7 @@
 //!
 //! One product of the memories with the batch, one of what they learn with the batch; the ten flips of a label are powers in between.
 
-use super::{Objective, Report};
+use super::{Objective, Report, check_weights};
 use crate::linalg::{add_outer, col, for_columns_with};
 use crate::models::{DenseMemory, Pulling, class_chunk};
 use crate::{Batch, Error, Mat, MatRef, Params, Result, Resume, Saved};
@@ -135,6 +135,7 @@ impl Objective<DenseMemory> for MemoryClassification {
         {
             return Err(Error::value("the power of a loss", format!("in 1..={MOST}"), m));
         }
+        check_weights(batch)?;
         self.weigh(batch);
         self.check(&label, batch)?;
         grad.as_mut_slice().fill(0.0);

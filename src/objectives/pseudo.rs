@@ -8,7 +8,9 @@
 //! - Ravikumar, Wainwright and Lafferty, "High-dimensional Ising model selection using l₁-regularized logistic regression", 2010.
 //! - Nguyen, Zecchina and Berg, "Inverse statistical problems: from the inverse Ising problem to data science", 2017.
 
-use super::{Objective, Report};
+use super::{Objective, Report, check_weights};
+use crate::conditionals::runs;
+use crate::linalg::col;
 use crate::{Batch, Conditionals, Error, Mat, Params, Result, Resume, Saved};
 
 /// `∇ -Σᵢ log p(xᵢ | all others)`, averaged over the batch; the loss it reports is that average, in nats.
@@ -29,8 +31,8 @@ pub struct PseudoLikelihood {
 
 impl<M: Conditionals + ?Sized> Objective<M> for PseudoLikelihood {
     /// # Errors
-    /// [`Error::Intractable`] if the model has latent or real units, [`Error::Shape`] if the batch has not its rows, [`Error::Value`] if
-    /// entries are missing.
+    /// [`Error::Intractable`] if the model has latent or real units, [`Error::Shape`] if the batch has not its rows or a weight for each
+    /// sample, [`Error::Value`] if entries are missing, a unit has a value that is none of its kind, or a weight is no number.
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         check(model, batch)?;
         grad.as_mut_slice().fill(0.0);
@@ -57,10 +59,7 @@ fn check<M: Conditionals + ?Sized>(model: &M, batch: &Batch<'_>) -> Result<()> {
         let what = "the pseudo-likelihood of a machine with latent units, as an objective".into();
         return Err(Error::Intractable { what, instead: "contrastive divergence" });
     }
-    if let Some(real) = model.blocks().iter().find(|b| b.unit.support().is_none()) {
-        let what = format!("the pseudo-likelihood of {} units, which are real", real.unit.name());
-        return Err(Error::Intractable { what, instead: "contrastive divergence" });
-    }
+    check_weights(batch)?;
     if batch.x.nrows() != model.n_rows() {
         return Err(Error::shape("rows of samples", model.n_rows(), batch.x.nrows()));
     }
@@ -69,6 +68,23 @@ fn check<M: Conditionals + ?Sized>(model: &M, batch: &Batch<'_>) -> Result<()> {
     };
     if batch.missing.as_ref().is_some_and(gaps) {
         return Err(Error::value("missing entries of the data", "none, for a pseudo-likelihood", "some"));
+    }
+    check_values(model, batch)
+}
+/// Whether every unit of the samples that are present has one of its values: means are no data here.
+fn check_values<M: Conditionals + ?Sized>(model: &M, batch: &Batch<'_>) -> Result<()> {
+    for (rows, unit) in runs(model.blocks()) {
+        let Some(values) = unit.support() else {
+            let what = format!("the pseudo-likelihood of {} units, which are real", unit.name());
+            return Err(Error::Intractable { what, instead: "contrastive divergence" });
+        };
+        for j in (0..batch.x.ncols()).filter(|&j| batch.weights[j] != 0.0) {
+            let units = col(&batch.x, j)[rows.clone()].chunks_exact(unit.width());
+            if let Some(other) = units.into_iter().find(|x| !values.iter().any(|v| v == x)) {
+                let what = format!("sample {j} of a pseudo-likelihood");
+                return Err(Error::value(what, format!("values of {} units", unit.name()), format!("{other:?}")));
+            }
+        }
     }
     Ok(())
 }

@@ -63,11 +63,11 @@ impl Chains {
     pub fn from_base<M: Energy + ?Sized>(model: &M, base: &[f32], columns: usize, seed: u64) -> Self {
         assert_eq!(base.len(), model.n_rows(), "a base field for every row");
         let mut chains = Self::zeros(model, columns, seed);
-        let field = |rows: std::ops::Range<usize>| Mat::from_fn(rows.len(), columns, |i, _| base[rows.start + i]);
         chains.each(|slab, rng| {
             for (b, block) in model.blocks().iter().enumerate() {
-                let field = field(block.rows.clone());
-                slab.respond_to(model, b, field.columns(0, slab.ncols()), &mut Response::sample(rng));
+                let rows = block.rows.clone();
+                let field = Mat::from_fn(rows.len(), slab.ncols(), |i, _| base[rows.start + i]);
+                slab.respond_to(model, b, field.columns(0, field.ncols()), &mut Response::sample(rng));
             }
         });
         chains

@@ -13,12 +13,13 @@ use crate::{Energy, Error, Result, Slab, Streams};
 use petgraph::unionfind::UnionFind;
 use std::any::Any;
 
-/// So many passes of cluster updates over all spins of a sparse machine.
+/// So many passes of cluster updates over all spins of a sparse machine. Values that are no spins (zeros where chains begin, means) become
+/// spins of their sign first.
 ///
 /// ```
 /// use harmonium::{Chains, models::{Boundary, SparseBoltzmann}, samplers::SwendsenWang};
 /// let ising = SparseBoltzmann::ising(&[16, 16], Boundary::Periodic, 0.44)?;
-/// let mut chains = Chains::new(harmonium::Mat::from_element(256, 8, 1.0), 1);
+/// let mut chains = Chains::zeros(&ising, 8, 1);
 /// chains.advance(&SwendsenWang::new(&ising, 5)?, &ising);
 /// assert!(chains.states.x().iter().all(|s| s.abs() == 1.0));
 /// # Ok::<(), harmonium::Error>(())
@@ -66,8 +67,13 @@ impl Kernel<SparseBoltzmann> for SwendsenWang {
     }
 }
 
-/// One pass over the spins of a state.
+/// One pass over the spins of a state. What is none yet becomes one first: 1 from zero on.
 fn turn(model: &SparseBoltzmann, x: &mut [f32], (u, fields): (&[f32], &mut [f32]), frozen: Option<&[bool]>) {
+    for (i, x) in x.iter_mut().enumerate().filter(|(_, x)| x.abs() != 1.0) {
+        if !frozen.is_some_and(|f| f[i]) {
+            *x = if *x >= 0.0 { 1.0 } else { -1.0 };
+        }
+    }
     let (of_bonds, of_clusters) = u.split_at(model.edges().len());
     let mut clusters = UnionFind::<usize>::new(x.len());
     for ((&(i, k), &j), u) in model.edges().iter().zip(model.couplings().iter()).zip(of_bonds) {

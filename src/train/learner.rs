@@ -3,6 +3,7 @@
 use crate::models::{Dbn, Gauge};
 use crate::units::label;
 use crate::{Block, Learn, Params, Train};
+use std::sync::Arc;
 
 /// Has parameters that an optimiser can move, and says what its data are. Every [`Train`] model is one; what is no single energy, as
 /// a [`Dbn`], can be one, too, with objectives of its own.
@@ -37,7 +38,12 @@ impl<M: Train + ?Sized> Learner for M {
         self.blocks().iter().filter(|b| b.rows.end <= Learn::n_visible(self)).cloned().collect()
     }
     fn describe(&self) -> String {
-        let blocks = self.blocks().iter().map(|b| format!("{} {}", b.rows.len(), label(&*b.unit)));
+        // A block for every unit is told once.
+        let alike = |a: &Block, b: &Block| a.rows.len() == b.rows.len() && Arc::ptr_eq(&a.unit, &b.unit);
+        let blocks = self.blocks().chunk_by(alike).flat_map(|run| {
+            let one = format!("{} {}", run[0].rows.len(), label(&*run[0].unit));
+            if run.len() > 2 { vec![format!("{} times {one}", run.len())] } else { vec![one; run.len()] }
+        });
         blocks.chain([self.architecture()].into_iter().filter(|a| !a.is_empty())).collect::<Vec<_>>().join(", ")
     }
     fn gauge(&self) -> Box<dyn Fn(&mut Params)> {

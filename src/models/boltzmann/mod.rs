@@ -90,7 +90,7 @@ impl Boltzmann {
     /// Standard deviation of the initial weights ([`Boltzmann::initialise`]).
     pub const INITIAL_DEVIATION: f32 = 0.01;
 
-    /// A fully visible machine, so many units coupled each to each; all parameters zero.
+    /// A fully visible machine, so many rows of units coupled each to each; all parameters zero.
     ///
     /// # Panics
     /// If rows are not those of whole units, or the units have parameters of their own; so do the others.
@@ -98,12 +98,12 @@ impl Boltzmann {
         let none = Lateral { visible: true, hidden: false };
         Self::with_layers(&[(n, Arc::new(unit))], &[], none)
     }
-    /// Visible units coupled each to each and to hidden ones, which are not coupled to each other; all parameters zero.
+    /// So many rows of visible units, coupled each to each and to hidden ones, which are not coupled to each other; all parameters zero.
     pub fn semi_restricted((d, visible): (usize, impl Unit), (h, hidden): (usize, impl Unit)) -> Self {
         let lateral = Lateral { visible: true, hidden: false };
         Self::with_layers(&[(d, Arc::new(visible))], &[(h, Arc::new(hidden))], lateral)
     }
-    /// Visible and hidden units, all coupled each to each; all parameters zero.
+    /// So many rows of visible and of hidden units, all coupled each to each; all parameters zero.
     pub fn with_hidden((d, visible): (usize, impl Unit), (h, hidden): (usize, impl Unit)) -> Self {
         let lateral = Lateral { visible: true, hidden: true };
         Self::with_layers(&[(d, Arc::new(visible))], &[(h, Arc::new(hidden))], lateral)
@@ -117,6 +117,7 @@ impl Boltzmann {
             layers.push(Layer::new(kinds, start, within, &mut blocks));
         }
         let h = layers[0].rows.len();
+        let lateral = Lateral { hidden: lateral.hidden && h > 0, ..lateral };
         let size = |n: usize, within: bool| if within { n } else { 0 };
         let (l, k) = (size(d, lateral.visible), size(h, lateral.hidden));
         let within = |layer: usize, kinds: &[Kind]| match kinds {
@@ -429,7 +430,8 @@ impl Learn for Boltzmann {
         let offset = self.params.slots()[BIAS[layer]].offset;
         Some(offset + units.start..offset + units.end)
     }
-    /// Means of hidden units: exact where they are not coupled to each other, else by mean field, which writes them into the states.
+    /// Means of hidden units: exact where they are not coupled to each other, else by mean field, which
+    /// writes them into the states, whatever is frozen there.
     fn infer(&self, states: &mut States) {
         let hidden = self.layers[HIDDEN].blocks.clone();
         if !self.layers[HIDDEN].lateral {
@@ -479,6 +481,9 @@ impl Learn for Boltzmann {
 }
 
 impl Train for Boltzmann {
+    fn architecture(&self) -> String {
+        format!("{:?}", self.lateral())
+    }
     /// Lateral weights are made symmetric, each pair its mean, and zero within a unit.
     ///
     /// # Panics
@@ -491,18 +496,21 @@ impl Train for Boltzmann {
         let own: Vec<_> = self.own_places().collect();
         own.into_iter().for_each(|(slot, i, j)| self.params.mat_mut(slot)[(i, j)] = 0.0);
         LATERAL.into_iter().for_each(|slot| symmetrise(&mut self.params.mat_mut(slot)));
-        for (slot, working) in self.working.iter_mut().enumerate() {
-            working.copy_from(self.params.mat(slot));
-        }
+        self.working[W].copy_from(self.params.mat(W));
+        LATERAL.into_iter().for_each(|slot| self.working[slot].copy_symmetric(self.params.mat(slot)));
     }
 }
 
-/// Every pair becomes its mean; one that is equal already keeps its bits.
+/// Every pair becomes its mean; one that is equal already keeps its bits. Square by square, for half of what is read is far apart.
 fn symmetrise(w: &mut MatMut<'_>) {
-    for j in 0..w.ncols() {
-        for i in 0..j {
-            let mean = 0.5 * (w[(i, j)] + w[(j, i)]);
-            (w[(i, j)], w[(j, i)]) = (mean, mean);
+    const SQUARE: usize = 32;
+    let n = w.ncols();
+    for (right, top) in (0..n).step_by(SQUARE).flat_map(|r| (0..=r).step_by(SQUARE).map(move |t| (r, t))) {
+        for j in right..n.min(right + SQUARE) {
+            for i in top..j.min(top + SQUARE) {
+                let mean = 0.5 * (w[(i, j)] + w[(j, i)]);
+                (w[(i, j)], w[(j, i)]) = (mean, mean);
+            }
         }
     }
 }

@@ -173,6 +173,13 @@ impl Boltzmann {
                 break;
             }
         }
+        // The fields at those means, and the means again, as others ask for them.
+        let mut open = slab.open();
+        self.fields_of_tile(HIDDEN, rows, &mut open);
+        for b in self.layers[HIDDEN].blocks.clone() {
+            slab.vouch(self, b);
+            slab.mean(self, b);
+        }
         slab.mark_inferred(self);
     }
 }

@@ -34,11 +34,11 @@ impl SparseBoltzmann {
     /// along the first side, in the order of the sites they begin at, then all along the next.
     ///
     /// # Errors
-    /// [`Error::Value`] if there is no side, one is empty, or one is shorter than three in a periodic lattice, where a site would have one
-    /// neighbour twice; and those of [`SparseBoltzmann::with_units`].
+    /// [`Error::Value`] if there is no side, one is shorter than two, or shorter than three in a periodic lattice, where a site would have
+    /// one neighbour twice; and those of [`SparseBoltzmann::with_units`].
     pub fn lattice(sides: &[usize], boundary: Boundary, unit: Arc<dyn Unit>) -> Result<Self> {
         check_unit(&*unit)?;
-        let least = if boundary == Boundary::Periodic { 3 } else { 1 };
+        let least = if boundary == Boundary::Periodic { 3 } else { 2 };
         if sides.is_empty() || sides.iter().any(|&side| side < least) {
             return Err(Error::value(
                 "the sides of a lattice",

@@ -203,10 +203,9 @@ impl SparseBoltzmann {
         let (columns, values) = (&self.weights.col_indices()[from..to], &self.weights.values()[from..to]);
         columns.iter().zip(values).fold(self.bias()[row], |field, (&c, w)| field + w * x[c])
     }
-    /// The means of the units of a colour (and nothing else) in a state, in place.
-    fn average(&self, colour: usize, x: &mut [f32], (field, mean): (&mut Vec<f32>, &mut Vec<f32>)) {
+    /// Units of one colour that stand in these rows become their means.
+    fn average(&self, rows: &[usize], x: &mut [f32], (field, mean): (&mut Vec<f32>, &mut Vec<f32>)) {
         let Some(unit) = self.blocks.first().map(|b| &b.unit) else { return };
-        let rows = &self.colours[colour];
         field.clear();
         field.extend(rows.iter().map(|&r| self.field_of(r, x)));
         mean.resize(rows.len(), 0.0);
@@ -217,8 +216,9 @@ impl SparseBoltzmann {
 
 /// Whether a machine can have such units.
 fn check_unit(unit: &dyn Unit) -> Result<()> {
-    match unit.n_theta() {
-        0 => Ok(()),
+    match (unit.n_theta(), unit.width()) {
+        (0, 1..) => Ok(()),
+        (0, 0) => Err(Error::value("rows of a unit", "at least 1", 0)),
         _ => Err(Error::value("units of a sparse machine", "without parameters of their own", unit.name())),
     }
 }
@@ -379,24 +379,32 @@ impl SparseBoltzmann {
         }
     }
     /// Mean field of the latent units given the visible ones, from zeros, colour by colour; sample by sample until nothing changes by
-    /// more than the tolerance.
-    fn mean_field(&self, x: &mut [f32]) {
+    /// more than the tolerance. Where no two latent units are coupled, the first pass is exact.
+    fn mean_field(&self, slab: &mut Slab<'_>) {
         let latent = self.n_visible..self.n_rows();
         let (mut field, mut mean, mut before) = (vec![], vec![], vec![]);
-        x[latent.clone()].fill(0.0);
-        for _ in 0..self.inference.passes.max(1) {
-            before.clear();
-            before.extend_from_slice(x);
-            for colour in 0..self.colours.len() {
-                self.average(colour, x, (&mut field, &mut mean));
-                x[..self.n_visible].copy_from_slice(&before[..self.n_visible]);
-            }
-            // Not a number is not within any tolerance.
-            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= self.inference.tolerance;
-            if x[latent.clone()].iter().zip(&before[latent.clone()]).all(near) {
-                break;
+        let of_colour: Vec<&[usize]> =
+            self.colours.iter().map(|rows| &rows[rows.partition_point(|r| *r < self.n_visible)..]).collect();
+        let coupled = of_colour.iter().filter(|rows| !rows.is_empty()).count() > 1;
+        for mut x in slab.x_mut().column_iter_mut() {
+            let x = x.as_mut_slice();
+            x[latent.clone()].fill(0.0);
+            for _ in 0..if coupled { self.inference.passes.max(1) } else { 1 } {
+                before.clear();
+                before.extend_from_slice(&x[latent.clone()]);
+                of_colour.iter().for_each(|rows| self.average(rows, x, (&mut field, &mut mean)));
+                // Not a number is not within any tolerance.
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= self.inference.tolerance;
+                if x[latent.clone()].iter().zip(&before).all(near) {
+                    break;
+                }
             }
         }
+        let of_latent = |block: &Block| block.rows.start >= self.n_visible;
+        for b in (0..self.blocks.len()).filter(|&b| of_latent(&self.blocks[b])) {
+            slab.mean(self, b);
+        }
+        slab.mark_inferred(self);
     }
 }
 
@@ -425,13 +433,10 @@ impl Learn for SparseBoltzmann {
         let (offset, rows) = (self.params.slots()[B].offset, &self.blocks[block].rows);
         Some(offset + rows.start..offset + rows.end)
     }
-    /// Means of latent units, by mean field, in their place.
+    /// Means of latent units, by mean field, in their place, whatever is frozen there.
     fn infer(&self, states: &mut States) {
         if self.n_visible < self.n_rows() && !states.is_inferred(self) {
-            states.par(|_, slab| {
-                slab.x_mut().column_iter_mut().for_each(|mut x| self.mean_field(x.as_mut_slice()));
-                slab.mark_inferred(self);
-            });
+            states.par(|_, slab| self.mean_field(slab));
         }
     }
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
@@ -449,7 +454,8 @@ impl Learn for SparseBoltzmann {
             x.par(|_, slab| {
                 let (mut field, mut mean) = (vec![], vec![]);
                 let mut x = slab.x_mut();
-                x.column_iter_mut().for_each(|mut x| self.average(0, x.as_mut_slice(), (&mut field, &mut mean)));
+                x.column_iter_mut()
+                    .for_each(|mut x| self.average(&self.colours[0], x.as_mut_slice(), (&mut field, &mut mean)));
             });
         }
         self.grad_params(x.x(), weights, grad);
@@ -457,6 +463,12 @@ impl Learn for SparseBoltzmann {
 }
 
 impl Train for SparseBoltzmann {
+    /// The graph, by a checksum: which edges there are, how many units are visible.
+    fn architecture(&self) -> String {
+        let mut sum = crc32fast::Hasher::new();
+        self.edges.iter().for_each(|(i, j)| sum.update(&[i.to_le_bytes(), j.to_le_bytes()].concat()));
+        format!("graph {:08x} of {} edges, {} visible rows", sum.finalize(), self.edges.len(), self.n_visible)
+    }
     /// # Panics
     /// If `f` exchanges the parameters for others of another shape.
     fn update(&mut self, f: &mut dyn FnMut(&mut Params)) {
