@@ -4,7 +4,11 @@
 //! cargo run --release --example hopfield_capacity
 //! ```
 //!
-//! NUMBERS
+//! On two cores it takes 216 s. Half of Hebb's patterns are kept up to P/N = 0.1684 ± 0.0007 (500 spins), 0.1597 ± 0.0005 (1,000),
+//! 0.1546 ± 0.0006 (2,000), 0.1506 ± 0.0005 (4,000), 0.1480 ± 0.0004 (8,000): for N → ∞ 0.1412 ± 0.0005 by a law in N^-1/2 (chi² 0.4
+//! a degree of freedom), 0.1444 ± 0.0004 by one in N^-2/3 (0.5); one in 1/N does not fit (7.1). Of 500 spins, half are kept up to
+//! 0.170 by Hebb, 0.213 after dreams, 0.514 by Storkey, 0.950 and beyond by the projection, 1.157 by the symmetric and 1.780 by the
+//! plain perceptron. All 999 patterns projected in 1,000 spins are fixed; 1,600 patterns are learned in 448 sweeps. (Seed 1.)
 mod common;
 
 use clap::Parser;
@@ -72,7 +76,7 @@ fn rules() -> Vec<Rule> {
             loads: grid(10, 100, 10),
             network: |x, _| projection(x, Projected::WithOwn),
         },
-        Rule { name: "symmetric perceptron", loads: grid(5, 140, 15), network: symmetric },
+        Rule { name: "symmetric perceptron", loads: grid(5, 155, 30), network: symmetric },
         Rule { name: "perceptron", loads: grid(5, 185, 15), network: perceptron },
         // Polynomial and exponential memories have no network of couplings: their loads are measured in a section of their own.
     ]
@@ -148,10 +152,10 @@ fn measure(s: &Settings) -> Result<()> {
         format!("Hebb: half of the patterns kept up to P/N, N → ∞ ({HEBB} in theory)"),
         format!("{:.4} ± {:.4} (by N^-{:.2})", best.limit, best.error, best.exponent),
     )];
-    for (name, alpha) in rules.names.iter().zip(&rules.half) {
+    for (name, shares) in rules.names.iter().zip(&rules.shares) {
         rows.push((
             format!("{name}: half kept from the pattern, from 10 % turned, up to P/N"),
-            format!("{} {}", told(alpha[0]), told(alpha[1])),
+            format!("{} {}", told(&shares[0]), told(&shares[1])),
         ));
     }
     rows.extend(checks.iter().map(|(what, value)| (what.clone(), value.to_string())));
@@ -171,8 +175,13 @@ fn measure(s: &Settings) -> Result<()> {
     say(format_args!("\nwritten to {}: capacity.png, summary.json", out.display()));
     Ok(())
 }
-fn told(alpha: Option<f64>) -> String {
-    alpha.map_or("none".into(), |a| format!("{a:.3}"))
+/// The load at which half are kept, in words.
+fn told(points: &[(f64, f64)]) -> String {
+    match (half(points), points.last()) {
+        (Some(alpha), _) => format!("{alpha:.3}"),
+        (None, Some((load, share))) if *share >= 0.5 => format!("{load:.3} and more"),
+        _ => "none".into(),
+    }
 }
 /// Where a falling curve of shares passes one half, between the last point above and the first below; past the end, none.
 fn half(points: &[(f64, f64)]) -> Option<f64> {
@@ -314,8 +323,8 @@ fn by_rule(s: &Settings) -> Result<ByRule> {
         say(format_args!(
             "{}, {n} spins: {} from the pattern, {} from 10 % turned ({seconds:.1} s)",
             rule.name,
-            told(halves[0]),
-            told(halves[1])
+            told(&shares[0]),
+            told(&shares[1])
         ));
         all.names.push(rule.name);
         all.shares.push(shares);

@@ -12,7 +12,7 @@ use nalgebra::{DMatrixViewMut, Dyn, U1};
 pub type WideMut<'a> = DMatrixViewMut<'a, f64, U1, Dyn>;
 
 /// Rows that are added up at a time: those of some states stay in the nearest cache.
-const TILE: usize = 1024;
+const TILE: usize = 256;
 /// The fewest rows that are worth a task of their own, if a thread is free.
 const ROWS: usize = 256;
 /// Columns of the matrix that are added at a time.
