@@ -9,7 +9,9 @@
 //! a degree of freedom), 0.1444 ± 0.0004 by one in N^-2/3 (0.5); one in 1/N does not fit (7.1). Of 500 spins, half are kept up to
 //! 0.170 by Hebb, 0.213 after dreams, 0.514 by Storkey, 0.950 and beyond by the projection, 1.157 by the symmetric and 1.780 by the
 //! plain perceptron. All 999 patterns projected in 1,000 spins are fixed; 1,600 patterns are learned in 448 sweeps. (Seed 1.)
+#[path = "../common/mod.rs"]
 mod common;
+mod dense;
 
 use clap::Parser;
 use common::{Common, out_folder, print_table, say, write_json};
@@ -78,7 +80,6 @@ fn rules() -> Vec<Rule> {
         },
         Rule { name: "symmetric perceptron", loads: grid(5, 155, 30), network: symmetric },
         Rule { name: "perceptron", loads: grid(5, 185, 15), network: perceptron },
-        // Polynomial and exponential memories have no network of couplings: their loads are measured in a section of their own.
     ]
 }
 fn hebb(x: &Mat, _: u64) -> Result<Hopfield> {
@@ -144,8 +145,9 @@ fn measure(s: &Settings) -> Result<()> {
     let drop = sharp_drop(s)?;
     let rules = by_rule(s)?;
     let checks = promises(s)?;
-    let panels =
-        [drop.panel(), rules.panel(0, true), rules.panel(1, true), rules.panel(0, false), rules.panel(1, false)];
+    let dense = dense::measure(s)?;
+    let by_rule = [(0, true), (1, true), (0, false), (1, false)].map(|(which, one_pass)| rules.panel(which, one_pass));
+    let panels: Vec<Panel> = [drop.panel()].into_iter().chain(by_rule).chain([dense.panel()]).collect();
     save_png(&curves(&panels)?, &out.join("capacity.png"))?;
     let best = drop.fits[0];
     let mut rows = vec![(
@@ -159,6 +161,7 @@ fn measure(s: &Settings) -> Result<()> {
         ));
     }
     rows.extend(checks.iter().map(|(what, value)| (what.clone(), value.to_string())));
+    rows.extend(dense.rows());
     rows.push(("time of it all".into(), format!("{:.0} s", began.elapsed().as_secs_f64())));
     say("");
     print_table(&rows.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>());
@@ -167,6 +170,7 @@ fn measure(s: &Settings) -> Result<()> {
         "hebb_laws": drop.fits.iter().map(|f| json!({"exponent": f.exponent, "limit": f.limit, "error": f.error, "chi_square": f.chi_square})).collect::<Vec<_>>(),
         "hebb_by_size": drop.sizes.iter().zip(&drop.halves).map(|(n, a)| json!({"n": n, "half": a.0, "error": a.1})).collect::<Vec<_>>(),
         "rules": rules.names.iter().zip(&rules.half).map(|(r, a)| json!({"rule": r, "n": rules.n, "half": a[0], "half_of_turned": a[1]})).collect::<Vec<_>>(),
+        "memories_of_higher_order": dense.json(),
         "checks": checks.into_iter().collect::<serde_json::Map<_, _>>(),
         "settings": { "quick": s.quick, "seed": s.common.seed, "kept_above": KEPT },
         "seconds": began.elapsed().as_secs_f64(),
