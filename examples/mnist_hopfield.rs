@@ -5,9 +5,10 @@
 //! cargo run --release --example mnist_hopfield
 //! ```
 //!
-//! On two cores it takes 19 s. Digits are so alike that Hebb's rule holds none of ten. The projection without self-couplings recalls
+//! On two cores it takes 20 s. Digits are so alike that Hebb's rule holds none of ten. The projection without self-couplings recalls
 //! all of 50 digits from 10 % of noise, 98 % from images with a hole, 62 % from the upper half; of 200 digits 80.5 %, 10.5 % and
-//! 2.5 %. Perceptrons hold all, but in small basins. (Seed 1.)
+//! 2.5 %. Perceptrons hold all, but in small basins. Of 10,000 digits in grey levels a modern
+//! Hopfield network recalls 98.9 % from their upper halves in one update; Hebb's rule and the projection none. (Seed 1.)
 mod common;
 
 use clap::Parser;

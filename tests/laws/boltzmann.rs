@@ -1,6 +1,7 @@
 //! General Boltzmann machines, dense and sparse: all laws of the kit, their fast sweeps against the plain one, and what a small machine
 //! has in common with others of the same energy.
 
+use harmonium::eval::{LogPartition, exact_log_partition, log_likelihood_bounds, log_likelihoods};
 use harmonium::infer::{Dynamics, Recall, recall};
 use harmonium::io::{
     Tensor, TensorFile, Values, load_boltzmann, load_sparse_boltzmann, save_boltzmann, save_sparse_boltzmann,
@@ -423,4 +424,49 @@ fn hopfield_networks_are_boltzmann_machines() {
     let mut asymmetric = machine.visible_lateral().clone_owned();
     asymmetric[(0, 1)] += 1.0;
     assert!(Hopfield::new(asymmetric).unwrap().boltzmann().is_err());
+}
+
+/// Nothing that is seen is summed out: the bound of a machine without latent units is its likelihood.
+#[test]
+fn visible_machines_have_likelihoods_and_bounds() {
+    let machine = random(Boltzmann::new((5, Spin)), 0.5, 2);
+    let log_z = LogPartition::exact(exact_log_partition(&machine).unwrap());
+    let x = states(&machine, 30, 1);
+    let likelihoods = log_likelihoods(&machine, &x, &log_z).unwrap();
+    let bounds = log_likelihood_bounds(&machine, &x, &log_z).unwrap();
+    let mut energies = vec![0.0; 30];
+    machine.energy(x.as_view(), &mut energies);
+    for ((l, b), e) in likelihoods.iter().zip(&bounds).zip(&energies) {
+        assert!((l + e + log_z.value).abs() < 1e-6 && (b - l).abs() < 1e-6, "{l} {b} {e}");
+    }
+}
+/// What mean field infers is known afterwards: bounds are below the likelihood of coupled hidden units, and near it; on any graph, too.
+#[test]
+fn coupled_hidden_units_have_bounds() {
+    let dense = random(Boltzmann::with_hidden((4, Bernoulli), (3, Bernoulli)), 0.5, 3);
+    check_bounds(&dense, "dense");
+    let wheel: Vec<(usize, usize)> = (0..5).map(|i| (i, (i + 1) % 5)).chain((0..5).map(|i| (i, 5))).collect();
+    let sparse = SparseBoltzmann::with_units((6, Arc::new(Spin)), 2, &wheel).unwrap();
+    check_bounds(&random(sparse, 0.5, 3), "sparse");
+}
+fn check_bounds<M: Marginal + Learn>(machine: &M, what: &str) {
+    let log_z = LogPartition::exact(exact_log_partition(machine).unwrap());
+    let (n, d) = (machine.n_rows(), machine.n_visible());
+    let v = states(machine, 16, 2).rows(0, d).clone_owned();
+    let bounds = log_likelihood_bounds(machine, &v, &log_z).unwrap();
+    let values = machine.blocks()[0].unit.support().unwrap();
+    for (j, bound) in bounds.iter().enumerate() {
+        let all = Mat::from_fn(n, 1 << (n - d), |i, k| if i < d { v[(i, j)] } else { values[k >> (i - d) & 1][0] });
+        let mut energies = vec![0.0; all.ncols()];
+        machine.energy(all.as_view(), &mut energies);
+        let exact = energies.iter().map(|e| (-e).exp()).sum::<f64>().ln() - log_z.value;
+        assert!(*bound <= exact + 1e-6 && *bound > exact - 0.5, "{what}: {bound} of {exact}");
+    }
+}
+/// A checkpoint of one graph is none of another with as many units and edges.
+#[test]
+fn graphs_are_told_apart() {
+    let lattice = |sides: &[usize]| SparseBoltzmann::lattice(sides, Boundary::Open, Arc::new(Spin)).unwrap();
+    let [a, b, c] = [[4, 6], [6, 4], [4, 6]].map(|sides| lattice(&sides).architecture());
+    assert!(a != b && a == c);
 }

@@ -272,3 +272,25 @@ fn log_z_of_lattices_by_annealing() {
         assert!((found.value - exact).abs() < 4.0 * found.standard_error, "{sides:?}: {found:?}, exact {exact}");
     }
 }
+
+#[test]
+fn what_is_no_spin_becomes_one() {
+    let ising = SparseBoltzmann::ising(&[4, 4], Boundary::Periodic, 0.3).unwrap();
+    let mut chains = Chains::zeros(&ising, 6, 1);
+    chains.advance(&SwendsenWang::new(&ising, 3).unwrap(), &ising);
+    assert!(chains.states.x().iter().all(|s| s.abs() == 1.0));
+}
+#[test]
+fn data_of_a_pseudo_likelihood_are_values_of_their_units() {
+    let machine = Boltzmann::new((3, Spin));
+    let said = |x: &Mat, weights: &[f32]| {
+        let batch = Batch { x: x.as_view(), weights, missing: None, step: 0 };
+        let objective = &mut PseudoLikelihood::default();
+        objective.gradient(&machine, &batch, &mut machine.params().zeros_like()).map(drop).map_err(|e| e.to_string())
+    };
+    let spins = Mat::from_element(3, 2, 1.0);
+    assert!(said(&spins, &[1.0; 2]).is_ok());
+    assert!(said(&Mat::zeros(3, 2), &[1.0; 2]).unwrap_err().contains("spin"));
+    assert!(said(&spins, &[1.0]).unwrap_err().contains("weights"));
+    assert!(said(&spins, &[1.0, f32::NAN]).unwrap_err().contains("weight"));
+}
