@@ -41,6 +41,7 @@ struct Known {
     fields: Vec<Version>,
     means: Vec<Version>,
     inferred: Option<Version>, // the version that mean field was made for
+    only: Option<usize>,       // if told, all that is known is of blocks of this group
     scratch: Vec<f32>,
 }
 
@@ -110,6 +111,7 @@ impl States {
         self.reshape(height, columns);
         for (to, from) in self.known.iter_mut().zip(&other.known) {
             to.fields.clone_from(&from.fields);
+            to.only = from.only;
         }
         self.par(|columns, slab| {
             let range = columns.start * height..columns.end * height;
@@ -372,6 +374,7 @@ impl Slab<'_> {
             let x = MatRef::from_slice(self.x, self.rows, self.columns);
             model.field(rows.clone(), x, fields.rows_range_mut(rows.clone()));
             self.known.fields[block] = version;
+            self.now_knows(model, block);
         }
         view_rows(self.fields, self.rows, rows)
     }
@@ -389,6 +392,13 @@ impl Slab<'_> {
     pub(crate) fn vouch<M: Energy + ?Sized>(&mut self, model: &M, block: usize) {
         self.known.fields.resize(model.blocks().len(), Version::NONE);
         self.known.fields[block] = model.version();
+        self.now_knows(model, block);
+    }
+    /// Something of a block is known from now on.
+    fn now_knows<M: Energy + ?Sized>(&mut self, model: &M, block: usize) {
+        if self.known.only != Some(model.blocks()[block].group) {
+            self.known.only = None;
+        }
     }
     /// The states, the field of a block, and scratch memory for one column of it.
     pub(crate) fn x_field_and_scratch<M: Gibbs + ?Sized>(
@@ -408,6 +418,7 @@ impl Slab<'_> {
     pub(crate) fn exchange(&mut self, other: &mut Slab<'_>, columns: impl Iterator<Item = usize>) {
         assert_eq!((self.rows, self.columns), (other.rows, other.columns), "slabs of one shape");
         (self.known.inferred, other.known.inferred) = (None, None);
+        (self.known.only, other.known.only) = (None, None);
         agree(&mut self.known.fields, &mut other.known.fields);
         agree(&mut self.known.means, &mut other.known.means);
         for j in columns {
@@ -429,6 +440,7 @@ impl Slab<'_> {
                 unit.mean(theta, &self.fields[at..][rows.clone()], &mut self.means[at..][rows.clone()]);
             }
             self.known.means[block] = version;
+            self.now_knows(model, block);
         }
         view_rows(self.means, self.rows, rows.clone())
     }
@@ -452,13 +464,17 @@ impl Slab<'_> {
             response.apply(b, column, &mut self.known.scratch);
         }
         self.known.inferred = None;
-        let changed = |(k, v): (usize, &mut Version)| {
-            if model.blocks()[k].group != b.group {
-                *v = Version::NONE;
-            }
-        };
-        self.known.fields.iter_mut().enumerate().for_each(changed);
-        self.known.means.iter_mut().enumerate().for_each(changed);
+        // Once for a group, whatever the number of its blocks.
+        if self.known.only != Some(b.group) {
+            let changed = |(k, v): (usize, &mut Version)| {
+                if model.blocks()[k].group != b.group {
+                    *v = Version::NONE;
+                }
+            };
+            self.known.fields.iter_mut().enumerate().for_each(changed);
+            self.known.means.iter_mut().enumerate().for_each(changed);
+            self.known.only = Some(b.group);
+        }
     }
     /// For sweeps that compute fields of their own (tiles): replaces a block by its response to `field`, whose rows are
     /// those of the block.

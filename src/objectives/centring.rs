@@ -8,6 +8,9 @@
 //! H_W = G_W - G_c μᵀ - λ G_bᵀ      H_b = G_b - H_Wᵀ λ      H_c = G_c - H_W μ
 //! ```
 //!
+//! Of couplings within a layer, `-½ (x-μ)ᵀL(x-μ)`, each pair is there twice: `H_L = G_L - ½ (G_b μᵀ + μ G_bᵀ)`, zero within a unit, and
+//! `H_b = G_b - H_L μ`.
+//!
 //! The offsets are sliding means over the data phase: of the data and of the latent units' expectations.
 //!
 //! ## References
