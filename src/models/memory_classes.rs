@@ -76,7 +76,7 @@ impl DenseMemory {
     ) {
         let (interaction, per_unit) = (self.interaction(), 1.0 / self.n_units() as f32);
         scratch.resize(overlaps.len(), 0.0);
-        Level::best().run(Values { interaction, per_unit, overlaps, out: scratch });
+        Level::best().run(Map::<false> { interaction, per_unit, overlaps, out: scratch });
         for (field, i) in fields.iter_mut().zip(label.clone()) {
             let work = Gap { interaction, per_unit, overlaps, label: self.of_unit(i), base: scratch };
             *field = (0.5 * self.beta() * f64::from(Level::best().run(work))) as f32;
@@ -98,7 +98,7 @@ impl DenseMemory {
         base.resize(overlaps.len(), 0.0);
         factors.clear();
         factors.resize(overlaps.len(), 0.0);
-        Level::best().run(Slopes { interaction, per_unit, overlaps, out: base });
+        Level::best().run(Map::<true> { interaction, per_unit, overlaps, out: base });
         for ((pull, i), own) in pulls.iter().zip(label.clone()).zip(labels.chunks_exact_mut(overlaps.len())) {
             let label = self.of_unit(i);
             let pull = scale * pull;
@@ -175,14 +175,14 @@ fn lanes(x: &[f32], from: usize) -> [f32; LANES] {
     out
 }
 
-/// `out = F(z/N)`
-struct Values<'a> {
+/// `out = F(z/N)`, or with `SLOPE` `F'(z/N)`.
+struct Map<'a, const SLOPE: bool> {
     interaction: Interaction,
     per_unit: f32,
     overlaps: &'a [f32],
     out: &'a mut [f32],
 }
-impl Kernel for Values<'_> {
+impl<const SLOPE: bool> Kernel for Map<'_, SLOPE> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -190,26 +190,8 @@ impl Kernel for Values<'_> {
             let n = z.len();
             let mut m = lanes(z, 0);
             (0..LANES).for_each(|k| m[k] *= self.per_unit);
-            out.copy_from_slice(&values(self.interaction, m)[..n]);
-        }
-    }
-}
-/// `out = F'(z/N)`
-struct Slopes<'a> {
-    interaction: Interaction,
-    per_unit: f32,
-    overlaps: &'a [f32],
-    out: &'a mut [f32],
-}
-impl Kernel for Slopes<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        for (z, out) in self.overlaps.chunks(LANES).zip(self.out.chunks_mut(LANES)) {
-            let n = z.len();
-            let mut m = lanes(z, 0);
-            (0..LANES).for_each(|k| m[k] *= self.per_unit);
-            out.copy_from_slice(&slopes(self.interaction, m)[..n]);
+            let f = if SLOPE { slopes(self.interaction, m) } else { values(self.interaction, m) };
+            out.copy_from_slice(&f[..n]);
         }
     }
 }

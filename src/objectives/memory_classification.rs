@@ -2,7 +2,8 @@
 //!
 //! One product of the memories with the batch, one of what they learn with the batch; the ten flips of a label are powers in between.
 
-use super::{Objective, Report, check_weights};
+use super::batch::{check_weights, refuse_missing, shares};
+use super::{Objective, Report};
 use crate::linalg::{add_outer, col, for_columns_with};
 use crate::models::{DenseMemory, Pulling, class_chunk};
 use crate::{Batch, Error, Mat, MatRef, Params, Result, Resume, Saved};
@@ -67,20 +68,15 @@ impl MemoryClassification {
     }
     /// Weights that sum to one, and which samples are present.
     fn weigh(&mut self, batch: &Batch<'_>) {
-        let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
-        let share = |w: &f32| if total > 0.0 { (f64::from(*w) / total) as f32 } else { 0.0 };
-        self.weights.clear();
-        self.weights.extend(batch.weights.iter().map(share));
+        shares(batch.weights, &mut self.weights);
         self.present.clear();
         self.present.extend(self.weights.iter().map(|w| f32::from(u8::from(*w != 0.0))));
     }
     /// Whether a sample that is present lacks an entry, or has a label that is none.
     fn check(&self, label: &Range<usize>, batch: &Batch<'_>) -> Result<()> {
         let present = |j: &usize| self.weights[*j] != 0.0;
-        let gaps = |m: &crate::MaskRef<'_>| (0..m.ncols()).filter(present).any(|j| m.column(j).iter().any(|m| *m));
-        if batch.missing.as_ref().is_some_and(gaps) {
-            return Err(Error::value("missing entries of data to classify", "none", "some"));
-        }
+        let present_alone = Batch { weights: &self.weights, ..*batch };
+        refuse_missing(&present_alone, "missing entries of data to classify", "none")?;
         for j in (0..batch.x.ncols()).filter(present) {
             let labels = &col(&batch.x, j)[label.clone()];
             let on = labels.iter().filter(|t| **t == 1.0).count();
@@ -123,8 +119,8 @@ fn judge(loss: LabelLoss, fields: &[f32], targets: &[f32], pulls: &mut [f32]) ->
 
 impl Objective<DenseMemory> for MemoryClassification {
     /// # Errors
-    /// [`Error::Shape`] if the batch has not the model's rows, [`Error::Value`] if it has not so many labels, entries are missing, a
-    /// label is none, or the power of the loss is not in 1..=1000.
+    /// [`Error::Shape`] if the batch has not the model's rows or a weight for each sample, [`Error::Value`] if it has not so many labels,
+    /// entries are missing, a label is none, a weight is no number, or the power of the loss is not in 1..=1000.
     fn gradient(&mut self, model: &DenseMemory, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         let label = model.label_rows(self.classes)?;
         if batch.x.nrows() != label.end {

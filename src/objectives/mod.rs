@@ -1,5 +1,6 @@
 //! Objectives: what the gradient of a batch is.
 
+mod batch;
 mod centring;
 mod contrastive;
 mod coordinates;
@@ -32,7 +33,7 @@ pub use tempered::Tempered;
 pub use up_down::UpDown;
 
 use crate::samplers::Moves;
-use crate::{Batch, Error, Params, Result, Resume};
+use crate::{Batch, Params, Result, Resume};
 
 /// What an objective says of one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,17 +44,6 @@ pub struct Report {
     pub moves: Moves,
     /// Swaps between neighbouring temperatures; none without tempering.
     pub swaps: Moves,
-}
-
-/// Whether a batch has a finite weight for each sample.
-fn check_weights(batch: &Batch<'_>) -> Result<()> {
-    if batch.weights.len() != batch.x.ncols() {
-        return Err(Error::shape("weights of samples", batch.x.ncols(), batch.weights.len()));
-    }
-    match batch.weights.iter().find(|w| !w.is_finite()) {
-        Some(w) => Err(Error::value("the weight of a sample", "finite", w)),
-        None => Ok(()),
-    }
 }
 
 /// Turns a batch into an estimate of the gradient of a loss.

@@ -8,10 +8,11 @@
 //! - Ravikumar, Wainwright and Lafferty, "High-dimensional Ising model selection using l₁-regularized logistic regression", 2010.
 //! - Nguyen, Zecchina and Berg, "Inverse statistical problems: from the inverse Ising problem to data science", 2017.
 
-use super::{Objective, Report, check_weights};
+use super::batch::{check_weights, refuse_missing, shares, without_absent};
+use super::{Objective, Report};
 use crate::conditionals::runs;
 use crate::linalg::col;
-use crate::{Batch, Conditionals, Error, Mat, Params, Result, Resume, Saved};
+use crate::{Batch, Conditionals, Error, Params, Result, Resume, Saved};
 
 /// `∇ -Σᵢ log p(xᵢ | all others)`, averaged over the batch; the loss it reports is that average, in nats.
 ///
@@ -36,18 +37,10 @@ impl<M: Conditionals + ?Sized> Objective<M> for PseudoLikelihood {
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         check(model, batch)?;
         grad.as_mut_slice().fill(0.0);
-        let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
-        if total <= 0.0 {
+        if shares(batch.weights, &mut self.weights) <= 0.0 {
             return Ok(Report::default());
         }
-        self.weights.clear();
-        self.weights.extend(batch.weights.iter().map(|w| (f64::from(*w) / total) as f32));
-        // A sample of weight zero is absent, whatever it holds.
-        let clean: Option<Mat> = self.weights.contains(&0.0).then(|| {
-            let mut x = batch.x.clone_owned();
-            x.column_iter_mut().zip(&self.weights).filter(|(_, w)| **w == 0.0).for_each(|(mut c, _)| c.fill(0.0));
-            x
-        });
+        let clean = without_absent(batch.x, &self.weights);
         let x = clean.as_ref().map_or(batch.x, |x| x.as_view());
         let loss = model.grad_conditionals(x, &self.weights, grad);
         Ok(Report { loss: Some(loss), ..Report::default() })
@@ -63,12 +56,7 @@ fn check<M: Conditionals + ?Sized>(model: &M, batch: &Batch<'_>) -> Result<()> {
     if batch.x.nrows() != model.n_rows() {
         return Err(Error::shape("rows of samples", model.n_rows(), batch.x.nrows()));
     }
-    let gaps = |m: &crate::MaskRef<'_>| {
-        m.column_iter().zip(batch.weights).any(|(m, w)| *w != 0.0 && m.iter().any(|missing| *missing))
-    };
-    if batch.missing.as_ref().is_some_and(gaps) {
-        return Err(Error::value("missing entries of the data", "none, for a pseudo-likelihood", "some"));
-    }
+    refuse_missing(batch, "missing entries of the data", "none, for a pseudo-likelihood")?;
     check_values(model, batch)
 }
 /// Whether every unit of the samples that are present has one of its values: means are no data here.

@@ -2,10 +2,11 @@
 //!
 //! Cross-entropy where the outputs are classes or bits, half the squared error where they are Gaussian: it is the units that say.
 
+use super::batch::{refuse_missing, shares, without_absent};
 use super::{Objective, Report};
 use crate::linalg::col;
 use crate::models::neural::{Noise, Predictor, Work};
-use crate::{Batch, Energy, Error, Mat, Params, Result, Resume, Saved};
+use crate::{Batch, Energy, Error, Params, Result, Resume, Saved};
 
 /// `∇ -log p(y | u)`, averaged over the batch, of a [`Predictor`]; the loss it reports is that average, in nats.
 ///
@@ -48,25 +49,12 @@ impl Objective<Predictor> for Supervised {
             return Err(Error::shape("rows of inputs and outputs", model.n_rows(), batch.x.nrows()));
         }
         self.noise.check(model.network().n_layers())?;
-        let gaps =
-            |m: &crate::MaskRef<'_>| m.column_iter().zip(batch.weights).any(|(m, w)| *w != 0.0 && m.iter().any(|m| *m));
-        if batch.missing.as_ref().is_some_and(gaps) {
-            return Err(Error::value("missing entries of supervised data", "none", "some"));
-        }
-        let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
-        self.weights.clear();
-        self.weights
-            .extend(batch.weights.iter().map(|w| if total > 0.0 { (f64::from(*w) / total) as f32 } else { 0.0 }));
-        if total <= 0.0 {
+        refuse_missing(batch, "missing entries of supervised data", "none")?;
+        if shares(batch.weights, &mut self.weights) <= 0.0 {
             grad.as_mut_slice().fill(0.0);
             return Ok(Report::default());
         }
-        // A sample of weight zero is absent, whatever it holds.
-        let clean: Option<Mat> = self.weights.contains(&0.0).then(|| {
-            let mut x = batch.x.clone_owned();
-            x.column_iter_mut().zip(&self.weights).filter(|(_, w)| **w == 0.0).for_each(|(mut c, _)| c.fill(0.0));
-            x
-        });
+        let clean = without_absent(batch.x, &self.weights);
         let x = clean.as_ref().map_or(batch.x, |x| x.as_view());
         let loss = self.propagate(model, x, grad);
         Ok(Report { loss: Some(loss), ..Report::default() })

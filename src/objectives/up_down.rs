@@ -10,6 +10,7 @@
 //! - Hinton, Dayan, Frey and Neal, "The wake-sleep algorithm for unsupervised neural networks", 1995.
 //! - Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", 2006, appendix B.
 
+use super::batch::refuse_missing;
 use super::{Contrastive, Ends, FromData, Negative, Objective, Persistent, Report};
 use crate::models::{Dbn, Rbm};
 use crate::optim::Schedule;
@@ -120,11 +121,7 @@ impl<N: Negative<Rbm> + Ends> Objective<Dbn> for UpDown<N> {
         if batch.x.nrows() != d + label {
             return Err(Error::shape("rows of samples of a deep belief net", d + label, batch.x.nrows()));
         }
-        let gaps =
-            |m: &crate::MaskRef<'_>| m.column_iter().zip(batch.weights).any(|(m, w)| *w != 0.0 && m.iter().any(|m| *m));
-        if batch.missing.as_ref().is_some_and(gaps) {
-            return Err(Error::value("missing entries of data of a deep belief net", "none", "some"));
-        }
+        refuse_missing(batch, "missing entries of data of a deep belief net", "none")?;
         let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
         if total <= 0.0 {
             grad.as_mut_slice().fill(0.0);

@@ -2,7 +2,8 @@
 //!
 //! Mutations know the structure of a file: they change a size and the bytes it speaks of together, a type, a name, an offset,
 //! a number of the state; and seal what has a checksum again. Most inputs so get past magic number and header; how many is
-//! printed, and asserted. `HARMONIUM_FUZZ=n` sets the number of inputs, a million unless set.
+//! printed, and asserted. `HARMONIUM_FUZZ=n` sets the number of which each reader gets its share, a million unless set;
+//! the shares add up to 1.4.
 
 mod arrays;
 mod idx;
