@@ -60,8 +60,13 @@ pub trait Gibbs: Energy {
 
 /// The energy is differentiable in `x`.
 pub trait Score: Energy {
-    /// `out = ∂E/∂x`
+    /// `out = ∂E/∂x`, whatever it held.
     fn grad_x(&self, x: MatRef<'_>, out: MatMut<'_>);
+    /// `energies = E(xₙ)`, in nats, and `out = ∂E/∂x`: what a move with acceptance asks for. Overridden where one pass gives both.
+    fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], out: MatMut<'_>) {
+        self.energy(x, energies);
+        self.grad_x(x, out);
+    }
 }
 
 /// The energy is differentiable in its parameters.

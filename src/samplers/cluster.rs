@@ -63,7 +63,7 @@ impl Kernel<SparseBoltzmann> for SwendsenWang {
             }
         }
         let n = (self.passes * columns) as u64;
-        Moves { proposed: n, accepted: n }
+        Moves::all(n)
     }
 }
 

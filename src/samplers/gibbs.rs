@@ -26,7 +26,7 @@ impl<M: Gibbs + ?Sized> Kernel<M> for BlockGibbs {
     fn advance(&self, model: &M, slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Moves {
         (0..self.sweeps).for_each(|_| model.sweep(slab, &mut Response::sample(rng).in_order(self.backward)));
         let n = (self.sweeps * slab.ncols()) as u64;
-        Moves { proposed: n, accepted: n }
+        Moves::all(n)
     }
 }
 

@@ -20,8 +20,15 @@ pub struct Moves {
     pub proposed: u64,
     /// Moves made.
     pub accepted: u64,
+    /// Moves that were not made because the energy there, or a step on the way, is not finite or absurdly high: steps too large for the
+    /// model, which no number of further moves would mend.
+    pub diverged: u64,
 }
 impl Moves {
+    /// So many moves, all of them made.
+    pub fn all(made: u64) -> Self {
+        Self { proposed: made, accepted: made, diverged: 0 }
+    }
     /// The share of moves that were made; not a number if none was offered.
     pub fn rate(self) -> f64 {
         self.accepted as f64 / self.proposed as f64
@@ -30,7 +37,11 @@ impl Moves {
 impl Add for Moves {
     type Output = Self;
     fn add(self, more: Self) -> Self {
-        Self { proposed: self.proposed + more.proposed, accepted: self.accepted + more.accepted }
+        Self {
+            proposed: self.proposed + more.proposed,
+            accepted: self.accepted + more.accepted,
+            diverged: self.diverged + more.diverged,
+        }
     }
 }
 impl std::iter::Sum for Moves {

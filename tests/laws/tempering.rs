@@ -60,7 +60,7 @@ struct ByBlocks;
 impl<M: Gibbs> Kernel<M> for ByBlocks {
     fn advance(&self, model: &M, slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Moves {
         (0..model.blocks().len()).for_each(|b| slab.respond(model, b, &mut Response::sample(rng)));
-        Moves { proposed: 1, accepted: 1 }
+        Moves::all(1)
     }
 }
 #[test]
