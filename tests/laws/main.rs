@@ -37,6 +37,7 @@ mod modern_hopfield;
 mod museum;
 mod negative;
 mod networks;
+mod neural_energy;
 mod partition;
 mod perplexity;
 mod raise;
