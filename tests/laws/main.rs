@@ -36,6 +36,7 @@ mod missing;
 mod modern_hopfield;
 mod museum;
 mod negative;
+mod neighbours;
 mod networks;
 mod neural_energy;
 mod partition;
