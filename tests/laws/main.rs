@@ -45,6 +45,7 @@ mod raise;
 mod reference;
 mod resume;
 mod routes;
+mod score_matching;
 mod sparsity;
 mod standardising;
 mod sweeps;
