@@ -3,6 +3,7 @@
 //! energies is held against them by `harmonium::laws` (`kit`), which must catch planted bugs (`teeth`). To put another
 //! RBM under all of them, add a line to `cases`.
 
+mod algebra;
 mod annealed;
 mod belief_net;
 mod boltzmann;
@@ -43,6 +44,7 @@ mod partition;
 mod perplexity;
 mod raise;
 mod reference;
+mod replay;
 mod resume;
 mod routes;
 mod score_matching;
