@@ -17,6 +17,7 @@ mod memory_classes;
 mod memory_rbm;
 mod modern_hopfield;
 pub mod neural;
+mod pairwise;
 mod rbm;
 mod recall_end;
 mod replicated_softmax;

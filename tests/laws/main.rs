@@ -22,6 +22,7 @@ mod evaluation;
 mod files;
 mod gauge;
 mod gradient;
+mod gradient_samplers;
 mod hopfield;
 mod hostile;
 mod infer;
