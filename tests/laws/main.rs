@@ -38,6 +38,7 @@ mod museum;
 mod negative;
 mod neighbours;
 mod networks;
+mod noise;
 mod partition;
 mod perplexity;
 mod raise;
