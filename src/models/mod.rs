@@ -1,5 +1,6 @@
 //! Models: energies with parameters. They know nothing of samplers, objectives or evaluators.
 
+mod algebra;
 mod boltzmann;
 mod compose;
 mod conditional;
@@ -22,6 +23,7 @@ mod recall_end;
 mod replicated_softmax;
 mod sparse;
 mod unrolled;
+pub use algebra::{Mixture, Part, Product};
 pub use boltzmann::{Boltzmann, Lateral};
 pub use conditional::ConditionalRbm;
 pub use dbm::Dbm;

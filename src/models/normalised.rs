@@ -9,7 +9,8 @@
 use crate::linalg::axpy;
 use crate::params::Role;
 use crate::{
-    Block, Energy, Gibbs, Learn, Marginal, MatMut, MatRef, Params, Phase, Response, Score, Slab, States, Train, Version,
+    Block, Curved, Directional, Energy, Gibbs, Learn, Marginal, MatMut, MatRef, Params, Phase, Response, Score, Slab,
+    States, Train, Version, Weigh,
 };
 use std::ops::Range;
 
@@ -142,6 +143,16 @@ impl<M: Train> Learn for Normalised<M> {
     }
     fn grad_expected(&self, states: &mut States, phase: Phase, weights: &[f32], grad: &mut Params) {
         self.add(weights, grad, |own| self.model.grad_expected(states, phase, weights, own));
+    }
+}
+impl<M: Train + Directional> Directional for Normalised<M> {
+    fn grad_slopes(&self, x: MatRef<'_>, u: MatRef<'_>, weights: &[f32], grad: &mut Params) {
+        self.add(&[], grad, |own| self.model.grad_slopes(x, u, weights, own));
+    }
+}
+impl<M: Train + Curved> Curved for Normalised<M> {
+    fn grad_curvatures(&self, x: MatRef<'_>, u: MatRef<'_>, weigh: &Weigh<'_>, grad: &mut Params) {
+        self.add(&[], grad, |own| self.model.grad_curvatures(x, u, weigh, own));
     }
 }
 impl<M: Train> Train for Normalised<M> {
