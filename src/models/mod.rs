@@ -18,6 +18,7 @@ mod memory_rbm;
 mod modern_hopfield;
 pub mod neural;
 mod normalised;
+mod pairwise;
 mod rbm;
 mod recall_end;
 mod replicated_softmax;

@@ -21,6 +21,7 @@ mod evaluation;
 mod files;
 mod gauge;
 mod gradient;
+mod gradient_samplers;
 mod hopfield;
 mod hostile;
 mod infer;
