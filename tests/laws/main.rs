@@ -41,6 +41,7 @@ mod negative;
 mod neighbours;
 mod networks;
 mod neural_energy;
+mod noise;
 mod partition;
 mod perplexity;
 mod raise;
