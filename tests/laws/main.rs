@@ -5,6 +5,7 @@
 
 mod algebra;
 mod annealed;
+mod annealing_by;
 mod belief_net;
 mod boltzmann;
 mod bracket;
