@@ -2,6 +2,8 @@
 //! that of [`Mlp`].
 
 mod activation;
+#[cfg(feature = "candle")]
+pub mod candle;
 mod mlp;
 mod predictor;
 pub use activation::Activation;

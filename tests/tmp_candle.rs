@@ -1,0 +1,3 @@
+#![cfg(feature = "candle")]
+#[path = "laws/candle.rs"]
+mod candle;
