@@ -9,6 +9,7 @@ mod edges;
 mod fused;
 mod gemm;
 mod lists;
+mod normals;
 mod outer;
 mod panels;
 mod pass;
@@ -29,6 +30,7 @@ pub use fused::{
     exp, mix, sigmoid, sigmoid_to, softplus, softplus_sum, softplus_sum_at, two_valued, two_valued_at, uniforms_to,
 };
 pub use gemm::{gemm, gemm_nt, gemm_tn};
+pub use normals::{normals_to, normals_to_at};
 pub use outer::{Outer, add_outer, set_outers};
 pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
 pub use reduce::{add_columns, axpy, dot};

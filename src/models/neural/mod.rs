@@ -4,8 +4,16 @@
 mod activation;
 #[cfg(feature = "candle")]
 pub mod candle;
+mod curved;
+mod energy;
+mod head;
+mod joint;
 mod mlp;
 mod predictor;
+mod spectral;
+mod tape;
 pub use activation::Activation;
+pub use energy::NeuralEnergy;
+pub use joint::JointEnergy;
 pub use mlp::{AtOutput, Mlp, Noise, Work};
 pub use predictor::Predictor;
