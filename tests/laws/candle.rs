@@ -1,9 +1,9 @@
 //! Energies by candle: under the laws of scores, gradients and threads; the same dense network by candle and by `Mlp`.
 
-use candle_core::{Module, Tensor, bail};
+use candle_core::{Device, Module, Tensor, Var, bail};
 use candle_nn::{Conv2dConfig, Init, VarBuilder, conv2d, linear};
 use harmonium::models::Kind;
-use harmonium::models::neural::candle::{CandleEnergy, Image, Residual, dense};
+use harmonium::models::neural::candle::{CandleEnergy, Image, Residual, convolve, dense};
 use harmonium::models::neural::{Activation, NeuralEnergy};
 use harmonium::objectives::{Contrastive, FromData};
 use harmonium::optim::{Adam, Schedule};
@@ -117,7 +117,9 @@ fn one_pass_gives_what_two_give() {
 /// Energies, derivatives and chains: the same bits for one thread, two and five, and whatever other columns there are.
 #[test]
 fn bits_depend_on_no_threads() {
-    for (name, model) in models(3) {
+    let narrow =
+        CandleEnergy::convolutional(Arc::new(Gaussian), Image::grey(9, 9), &[1, 1, 2], Activation::Silu).unwrap();
+    for (name, model) in models(3).into_iter().chain([("narrow", shaken(narrow, 3))]) {
         laws::chains_threads(&model, &Walk(0.1), 1).unwrap_or_else(|broken| panic!("{name}: {broken}"));
         let x = states(&model, 203);
         let weights: Vec<f32> = (0..203).map(|j| (j % 4) as f32 - 1.0).collect();
@@ -232,25 +234,31 @@ fn variables_are_drawn_as_they_were_asked_for() {
     }
     assert!(one.slice(1).iter().all(|v| (-1.0..3.0).contains(v)));
 }
+/// Six real units and the module `f` of them and of six weights.
+fn of_six(f: fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>) -> harmonium::Result<CandleEnergy> {
+    CandleEnergy::new("", 0, &[(6, Arc::new(Gaussian))], move |variables| {
+        let w = variables.get((6, 1), "w")?;
+        Ok(move |x: &Tensor| f(x, &w))
+    })
+}
 #[test]
 fn modules_that_are_no_energies_are_refused() {
-    let units = || -> [Kind; 1] { [(6, Arc::new(Gaussian))] };
-    let with = |f: fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>| {
-        CandleEnergy::new("", 0, &units(), move |variables| {
-            let w = variables.get((6, 1), "w")?;
-            Ok(move |x: &Tensor| f(x, &w))
-        })
-    };
-    assert!(with(|x, w| x.matmul(w)).is_ok() && with(|x, w| x.matmul(w)?.squeeze(1)).is_ok());
-    let shape = with(|x, _| Ok(x.clone())).unwrap_err().to_string();
+    assert!(of_six(|x, w| x.matmul(w)).is_ok() && of_six(|x, w| x.matmul(w)?.squeeze(1)).is_ok());
+    let shape = of_six(|x, _| Ok(x.clone())).unwrap_err().to_string();
     assert!(shape.contains("a candle module gives for 1 samples") && shape.contains("[1, 6]"), "{shape}");
-    assert!(with(|x, w| x.matmul(w)?.sum_all()).is_err());
-    assert!(with(|x, w| w.matmul(x)).is_err());
-    assert!(with(|x, w| (x.matmul(w)?).t()).is_err());
-    assert!(with(|_, _| bail!("no\nsuch thing")).unwrap_err().to_string().contains("no"));
-    assert!(with(|x, w| if x.dim(0)? > 3 { bail!("too many") } else { x.matmul(w) }).is_err());
-    // Conversion to another kind of number stops derivatives, but is no number of the right kind either.
-    assert!(with(|x, w| x.matmul(w)?.to_dtype(candle_core::DType::F64)).is_err());
+    assert!(of_six(|_, _| bail!("no\nsuch thing")).unwrap_err().to_string().ends_with("no"));
+    let wrong: [fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>; 5] = [
+        |x, w| x.matmul(w)?.sum_all(),
+        |x, w| w.matmul(x),
+        |x, w| x.matmul(w)?.t(),
+        |x, w| if x.dim(0)? > 3 { bail!("too many") } else { x.matmul(w) },
+        |x, w| x.matmul(w)?.to_dtype(candle_core::DType::F64),
+    ];
+    assert!(wrong.into_iter().all(|f| of_six(f).is_err()));
+}
+#[test]
+fn units_and_variables_that_do_not_fit_are_refused() {
+    let units = || -> [Kind; 1] { [(6, Arc::new(Gaussian))] };
     let empty = CandleEnergy::new("", 0, &units(), |_| Ok(|x: &Tensor| x.sum(1)));
     assert!(empty.unwrap_err().to_string().contains("at least one"));
     let broken = |_: VarBuilder<'_>| -> candle_core::Result<fn(&Tensor) -> candle_core::Result<Tensor>> { bail!("no") };
@@ -264,10 +272,28 @@ fn modules_that_are_no_energies_are_refused() {
     let asked_twice = |variables: VarBuilder<'_>| {
         let (w, again) = (variables.get((6, 1), "w")?, variables.get((6, 1), "w")?);
         assert!(variables.contains_tensor("w") && variables.get((6, 2), "w").is_err());
-        Ok(move |x: &Tensor| dense(x, &w, &Tensor::zeros(1, candle_core::DType::F32, x.device())?)? + x.matmul(&again)?)
+        let none = Tensor::zeros(1, candle_core::DType::F32, variables.device())?;
+        Ok(move |x: &Tensor| dense(x, &w, &none)? + x.matmul(&again)?)
     };
     let model = CandleEnergy::new("", 0, &units(), asked_twice).unwrap();
     assert_eq!(model.params().slots().len(), 3);
+}
+/// What fails only where a caller's data are strange gives no numbers, and no panic.
+#[test]
+fn passes_that_fail_give_no_numbers() {
+    let large = |x: &Tensor, w: &Tensor| {
+        if x.max_all()?.to_scalar::<f32>()? > 10.0 { bail!("too large") } else { x.matmul(w) }
+    };
+    let model = of_six(large).unwrap();
+    let (mut x, mut energies, mut slopes) = (Mat::zeros(6, 70), vec![0.0; 70], Mat::zeros(6, 70));
+    x[(2, 69)] = 20.0; // in the second 64
+    model.energy_and_grad_x(x.as_view(), &mut energies, slopes.as_view_mut());
+    assert!(energies[63] == 0.0 && energies[64].is_nan() && slopes[(0, 63)] == 0.0 && slopes[(0, 69)].is_nan());
+    model.energy(x.as_view(), &mut energies);
+    assert!(energies[63] == 0.0 && energies[64].is_nan());
+    let mut grad = model.params().zeros_like();
+    model.grad_params(x.as_view(), &[1.0; 70], &mut grad);
+    assert!(grad.slice(0).iter().all(|g| g.is_nan()) && grad.slice(1).iter().all(|g| g.is_finite()));
 }
 /// Two modes, which no Gaussian has: CD by Langevin finds them, and a run that is cut goes on as it was.
 #[test]
@@ -305,4 +331,53 @@ fn training_learns_and_goes_on() {
         hand_over(&mut Run::new(&mut model, &mut cd, &mut adam, &mut Silent))
     });
     verdict.unwrap_or_else(|broken| panic!("{broken}"));
+}
+
+fn waves(shape: &[usize], phase: f32) -> Tensor {
+    let n: usize = shape.iter().product();
+    let data: Vec<f32> = (0..n).map(|k| (1.7 * k as f32 + phase).sin()).collect();
+    Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
+}
+fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values(a).iter().zip(values(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+/// candle's own convolution, channels first, is the twin: results and all three derivatives.
+#[test]
+fn convolutions_are_those_of_candle() {
+    for (image, [n, channels, outputs], kernel, (stride, padding)) in [
+        ([7, 5], [3, 2, 4], [3, 3], (1, 1)),
+        ([8, 6], [2, 3, 5], [3, 3], (2, 1)),
+        ([6, 6], [1, 1, 2], [2, 4], (2, 0)),
+        ([5, 4], [4, 3, 2], [1, 1], (1, 0)),
+        ([5, 5], [2, 2, 3], [1, 1], (2, 0)),
+        ([3, 3], [2, 1, 1], [5, 5], (1, 2)),
+    ] {
+        let x = Var::from_tensor(&waves(&[n, image[0], image[1], channels], 0.0)).unwrap();
+        let kernels = Var::from_tensor(&waves(&[kernel[0], kernel[1], channels, outputs], 1.0)).unwrap();
+        let bias = Var::from_tensor(&waves(&[outputs], 2.0)).unwrap();
+        let own = convolve(&x, &kernels, &bias, stride, padding).unwrap();
+        let first = x.permute((0, 3, 1, 2)).unwrap();
+        let theirs = first.conv2d(&kernels.permute((3, 2, 0, 1)).unwrap(), padding, stride, 1, 1).unwrap();
+        let theirs = theirs.permute((0, 2, 3, 1)).unwrap().broadcast_add(&bias).unwrap();
+        assert!(largest_difference(&own, &theirs) < 1e-5, "{image:?} {kernel:?} {stride} {padding}");
+        let pull = waves(own.dims(), 3.0);
+        let [own, theirs] = [own, theirs].map(|y| (y * &pull).unwrap().sum_all().unwrap().backward().unwrap());
+        for var in [&x, &kernels, &bias] {
+            let (own, theirs) = (own.get(var).unwrap(), theirs.get(var).unwrap());
+            assert!(largest_difference(own, theirs) < 1e-4, "{image:?} {kernel:?} {stride} {padding}");
+        }
+    }
+}
+#[test]
+fn images_and_kernels_that_do_not_fit_are_errors() {
+    let (x, bias) = (waves(&[2, 4, 4, 3], 0.0), waves(&[5], 0.0));
+    let kernels = |shape: &[usize]| waves(shape, 1.0);
+    assert!(convolve(&x, &kernels(&[3, 3, 3, 5]), &bias, 1, 1).is_ok());
+    for (shape, stride) in [([3, 3, 2, 5], 1), ([3, 3, 3, 4], 1), ([7, 3, 3, 5], 1), ([3, 3, 3, 5], 0)] {
+        assert!(convolve(&x, &kernels(&shape), &bias, stride, 1).is_err(), "{shape:?}");
+    }
+    assert!(convolve(&x, &kernels(&[3, 3, 3]), &bias, 1, 1).is_err());
+    assert!(dense(&x, &kernels(&[3, 5]), &bias).is_err());
 }

@@ -8,6 +8,8 @@ mod belief_net;
 mod boltzmann;
 mod bracket;
 mod cache;
+#[cfg(feature = "candle")]
+mod candle;
 mod cases;
 mod centring;
 mod clamping;

@@ -53,19 +53,23 @@ use std::fmt;
 use std::ops::Range;
 use variables::Named;
 
-/// Samples that a module gets at once, at most.
+/// Samples that a module gets at once: as many always, for the bits of candle's own products depend on how many there are where they are
+/// few.
 const CHUNK: usize = 64;
+/// Of which there may be fewer, in multiples of this, where all products are this crate's.
+const OWN: usize = 2;
 
 type Shared = Box<dyn Module + Send + Sync>;
 
 /// `E(x | u) = U(x; θ) - bᵀx + f(u, x)` with a candle module `f`; a state is the inputs `u`, if there are some, which are given, then the
-/// units `x`. The module gets all of it, samples × rows, at most 64 samples at once.
+/// units `x`. The module gets all of it, samples × rows, 64 samples at once; if there
+/// are fewer, some of them come twice.
 ///
 /// Parameters: the variables of the module in the order in which it asks for them, by their names, and `visible_bias` b and
 /// `visible_theta` (the units' own).
 ///
-/// The same seed gives the same bits for any number of threads, if the module does: its own operations here do, and products and
-/// convolutions of candle have been seen to. Passes allocate, as candle does. If a pass fails, which those at construction did not, its
+/// The same seed gives the same bits for any number of threads, if the module does: the operations here do ([`convolve`], [`dense`],
+/// [`activate`]), and products and convolutions of candle have been seen to. They take their threads from the pool that asks. Passes allocate, as candle does. If a pass fails, which those at construction did not, its
 /// energies and derivatives are not numbers.
 pub struct CandleEnergy {
     architecture: String,
@@ -76,6 +80,7 @@ pub struct CandleEnergy {
     blocks: Vec<Block>,
     thetas: Vec<Range<usize>>, // of every block, in their slot
     given: usize,
+    group: usize, // samples come in multiples of it
 }
 
 impl fmt::Debug for CandleEnergy {
@@ -112,7 +117,17 @@ impl CandleEnergy {
         let more = [("visible_bias", Role::Bias, rows - given), ("visible_theta", Role::Unit, theta)];
         let params = variables::params(&named, &more);
         let (learned, fixed): (Shared, Shared) = (Box::new(learned), Box::new(fixed));
-        let model = Self { architecture: architecture.into(), params, named, learned, fixed, blocks, thetas, given };
+        let model = Self {
+            architecture: architecture.into(),
+            params,
+            named,
+            learned,
+            fixed,
+            blocks,
+            thetas,
+            given,
+            group: CHUNK,
+        };
         model.probe()?;
         Ok(model)
     }
@@ -141,6 +156,10 @@ impl CandleEnergy {
         self.update(&mut |p| p.slice_mut(slot).copy_from_slice(&bias));
         Ok(())
     }
+    /// Its products are all this crate's.
+    fn of_own_products(self) -> Self {
+        Self { group: OWN, ..self }
+    }
     /// `b`, which with a module of zeros is the field of every unit.
     pub fn visible_bias(&self) -> &[f32] {
         self.params.slice(self.named.len())
@@ -152,7 +171,11 @@ impl CandleEnergy {
             let tensor = variables::fitting(Tensor::from_slice(&x, (n, self.n_rows()), &Device::Cpu))?;
             let shape = variables::fitting(self.learned.forward(&tensor))?.dims().to_vec();
             if shape.first() != Some(&n) || shape.iter().product::<usize>() != n {
-                return Err(Error::shape(format!("what a candle module gives for {n} samples"), format!("[{n}, 1]"), format!("{shape:?}")));
+                return Err(Error::shape(
+                    format!("what a candle module gives for {n} samples"),
+                    format!("[{n}, 1]"),
+                    format!("{shape:?}"),
+                ));
             }
             let x = MatRef::from_slice(&x, self.n_rows(), n);
             variables::fitting(self.module_slopes(x))?;
@@ -160,15 +183,12 @@ impl CandleEnergy {
         }
         Ok(())
     }
-    /// Samples as candle has them; one is two.
+    /// Samples as candle has them, filled up to whole groups with what is there: of zeros, the module may know no derivative.
     fn samples(&self, x: MatRef<'_>) -> (Vec<f32>, (usize, usize)) {
-        let mut data = Vec::with_capacity(x.len().max(2 * self.n_rows()));
-        (0..x.ncols()).for_each(|j| data.extend_from_slice(col(&x, j)));
-        if x.ncols() == 1 {
-            // The bits of a product with one sample may not be those of the same sample among others.
-            data.extend_from_within(..);
-        }
-        (data, (x.ncols().max(2), self.n_rows()))
+        let n = x.ncols().next_multiple_of(self.group);
+        let mut data = Vec::with_capacity(n * self.n_rows());
+        (0..n).for_each(|j| data.extend_from_slice(col(&x, j % x.ncols())));
+        (data, (n, self.n_rows()))
     }
     /// `f(x)` of at most 64 samples.
     fn module_energies(&self, x: MatRef<'_>) -> candle_core::Result<Vec<f32>> {

@@ -125,7 +125,7 @@ impl CandleEnergy {
     pub fn dense(given: usize, units: &[Kind], hidden: &[(usize, Activation)]) -> Result<Self> {
         let names: Vec<&str> = hidden.iter().map(|h| h.1.name()).collect();
         let rows = given + units.iter().map(|u| u.0).sum::<usize>();
-        Self::new(&format!("dense, {}", names.join(" ")), given, units, |variables| {
+        let model = Self::new(&format!("dense, {}", names.join(" ")), given, units, |variables| {
             let (mut layers, mut below) = (vec![], rows);
             for (l, &(n, activation)) in hidden.iter().enumerate() {
                 let layer = Plain::new(variables.pp(format!("layer{}", l + 1)), below, n, gain(activation))?;
@@ -140,7 +140,8 @@ impl CandleEnergy {
                 }
                 last.of(&x)
             })
-        })
+        })?;
+        Ok(model.of_own_products())
     }
     /// A convolutional network: layers of kernels 3 × 3, two pixels apart, each of so many channels and halving height and width; then a
     /// linear layer of all that is left.
@@ -165,7 +166,7 @@ impl CandleEnergy {
         activation: Activation,
     ) -> Result<Self> {
         let architecture = format!("convolutional, {image:?}, {}", activation.name());
-        Self::new(&architecture, 0, &image.units(unit)?, |variables| {
+        let model = Self::new(&architecture, 0, &image.units(unit)?, |variables| {
             let (mut layers, mut below) = (vec![], image.channels);
             for (l, &n) in channels.iter().enumerate() {
                 let variables = variables.pp(format!("layer{}", l + 1));
@@ -181,7 +182,8 @@ impl CandleEnergy {
                 }
                 last.of(&x.flatten_from(1)?)
             })
-        })
+        })?;
+        Ok(model.of_own_products())
     }
     /// A residual network: a convolution, then blocks `x + W₂ a(W₁ a(x))` of two 3 × 3 convolutions, whose activations come before them
     /// (He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", 2016); where they halve the image, `x` by a convolution
@@ -195,7 +197,7 @@ impl CandleEnergy {
     pub fn residual(unit: Arc<dyn Unit>, image: Image, settings: Residual) -> Result<Self> {
         let Residual { channels, blocks, halving, activation } = settings;
         let architecture = format!("residual, {image:?}, halving {halving}, {}", activation.name());
-        Self::new(&architecture, 0, &image.units(unit)?, |variables| {
+        let model = Self::new(&architecture, 0, &image.units(unit)?, |variables| {
             let (gain, kernel) = (gain(activation), [3, 3, channels]);
             let first = Layer::new(variables.pp("first"), [3, 3, image.channels], channels, 1, 1.0)?;
             let mut body = vec![];
@@ -220,6 +222,7 @@ impl CandleEnergy {
                 }
                 last.of(&activate(&x, activation)?.flatten(1, 2)?.mean(1)?)
             })
-        })
+        })?;
+        Ok(model.of_own_products())
     }
 }

@@ -50,14 +50,7 @@ impl Source<'_> {
     }
 }
 impl SimpleBackend for Source<'_> {
-    fn get(
-        &self,
-        shape: Shape,
-        name: &str,
-        init: Init,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
+    fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         if dtype != DType::F32 || !device.is_cpu() {
             bail!("variable {name}: f32 on the processor, not {dtype:?} on {device:?}");
         }
@@ -166,7 +159,8 @@ pub(super) fn read<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> candle_co
 
 /// Errors of candle as ours.
 pub(super) fn fitting<T>(result: candle_core::Result<T>) -> Result<T> {
-    result.map_err(|e| crate::Error::value("a candle module", "one that takes samples × rows", one_line(&e.to_string())))
+    result
+        .map_err(|e| crate::Error::value("a candle module", "one that takes samples × rows", one_line(&e.to_string())))
 }
 /// Without the trace that candle may append.
 fn one_line(text: &str) -> String {

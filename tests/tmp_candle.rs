@@ -1,3 +1,0 @@
-#![cfg(feature = "candle")]
-#[path = "laws/candle.rs"]
-mod candle;
