@@ -9,6 +9,7 @@ use crate::{
     Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result, Score, Slab,
     States, Version, linalg, sweep,
 };
+use std::cell::Cell;
 use std::ops::Range;
 
 /// `E_β = E₀ + β (E - E₀)` with the base-rate model `E₀ = U(x; θ) - baseᵀx`: every unit independent at `β = 0`, the model
@@ -45,11 +46,44 @@ impl<M: Energy + ?Sized> Energy for Annealed<'_, M> {
     fn version(&self) -> Version {
         self.version
     }
+    /// The base-rate model's alone at `β = 0`, the model's alone at `β = 1`.
     fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
-        self.model.energy(x, out);
+        if self.beta != 0.0 {
+            self.model.energy(x, out);
+        }
+        self.mix_energies(x, out);
+    }
+}
+impl<M: Energy + ?Sized> Annealed<'_, M> {
+    /// From the model's energies to those at this temperature.
+    fn mix_energies(&self, x: MatRef<'_>, out: &mut [f64]) {
+        if self.beta == 1.0 {
+            return;
+        }
         for (j, o) in out.iter_mut().enumerate() {
             let base = base_rate_energy(self.model, self.base, &[], col(&x, j));
-            *o = base + self.beta as f64 * (*o - base);
+            *o = if self.beta == 0.0 { base } else { base + self.beta as f64 * (*o - base) };
+        }
+    }
+    /// From the model's gradients to those at this temperature, in their place: `βg + (1-β)(U' - base)` as `(1-β)` times
+    /// `β/(1-β) g - base`, to which units add their `U'`.
+    fn mix_gradients(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
+        if self.beta == 1.0 {
+            return;
+        }
+        let (rest, ratio) = (1.0 - self.beta, self.beta / (1.0 - self.beta));
+        for (j, mut out) in out.column_iter_mut().enumerate() {
+            let (state, out) = (col(&x, j), out.as_mut_slice());
+            match self.beta == 0.0 {
+                true => out.fill(0.0),
+                false => out.iter_mut().for_each(|g| *g *= ratio),
+            }
+            for (b, block) in self.model.blocks().iter().enumerate() {
+                let (rows, out) = (block.rows.clone(), &mut out[block.rows.clone()]);
+                out.iter_mut().zip(&self.base[rows.clone()]).for_each(|(g, base)| *g -= base);
+                block.unit.base_grad_x(self.model.theta(b, state), &state[rows], out);
+            }
+            out.iter_mut().for_each(|g| *g *= rest);
         }
     }
 }
@@ -74,17 +108,18 @@ impl<M: Gibbs + ?Sized> Gibbs for Annealed<'_, M> {
 }
 impl<M: Score + ?Sized> Score for Annealed<'_, M> {
     fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
-        self.model.grad_x(x, out.as_view_mut());
-        for (b, block) in self.blocks().iter().enumerate() {
-            let rows = block.rows.clone();
-            let mut base = vec![0.0; rows.len()];
-            for (j, mut column) in out.column_iter_mut().enumerate() {
-                base.iter_mut().zip(&self.base[rows.clone()]).for_each(|(g, b)| *g = -b);
-                block.unit.base_grad_x(self.theta(b, col(&x, j)), &col(&x, j)[rows.clone()], &mut base);
-                let part = &mut column.as_mut_slice()[rows.clone()];
-                part.iter_mut().zip(&base).for_each(|(g, b)| *g = b + self.beta * (*g - b));
-            }
+        if self.beta != 0.0 {
+            self.model.grad_x(x, out.as_view_mut());
         }
+        self.mix_gradients(x, out);
+    }
+    /// By one pass of the model; none at `β = 0`.
+    fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], mut out: MatMut<'_>) {
+        if self.beta != 0.0 {
+            self.model.energy_and_grad_x(x, energies, out.as_view_mut());
+        }
+        self.mix_energies(x, energies);
+        self.mix_gradients(x, out);
     }
 }
 
@@ -138,21 +173,55 @@ impl<M: Marginal + ?Sized> Energy for Collapsed<'_, M> {
 }
 /// `∂F/∂x = U'(x) - φ(x, E[summed | x])`: the average over the summed units commutes with the derivative.
 impl<M: Marginal + ?Sized> Score for Collapsed<'_, M> {
-    fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
-        let mut states = States::new(self.full(x));
-        let means: Vec<Mat> = self.summed.iter().map(|&b| states.mean(self.model, b).clone_owned()).collect();
-        for (&b, mean) in self.summed.iter().zip(&means) {
-            states.x_mut().rows_range_mut(self.model.blocks()[b].rows.clone()).copy_from(mean);
+    fn grad_x(&self, x: MatRef<'_>, out: MatMut<'_>) {
+        self.pass(x, None, out);
+    }
+    /// One field of the summed units gives `Γ` and their means.
+    fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], out: MatMut<'_>) {
+        self.pass(x, Some(energies), out);
+    }
+}
+thread_local! {
+    /// States with the means of the summed units, and fields of these, kept from call to call. Taken while in use.
+    static WITH_MEANS: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
+}
+impl<M: Marginal + ?Sized> Collapsed<'_, M> {
+    fn pass(&self, x: MatRef<'_>, mut energies: Option<&mut [f64]>, mut out: MatMut<'_>) {
+        let (height, columns) = (self.model.n_rows(), x.ncols());
+        let [mut full, mut fields] = WITH_MEANS.take();
+        full.clear();
+        full.resize(height * columns, 0.0);
+        for (j, to) in full.chunks_exact_mut(height.max(1)).enumerate() {
+            to[..x.nrows()].copy_from_slice(col(&x, j));
         }
+        if let Some(energies) = &mut energies {
+            self.model.energy_at_zero(&self.summed, x, energies);
+        }
+        for &b in &self.summed {
+            let Block { rows, unit, .. } = &self.model.blocks()[b];
+            fields.resize(rows.len() * columns, 0.0);
+            let states = MatRef::from_slice(&full, height, columns);
+            self.model.field(rows.clone(), states, MatMut::from_slice(&mut fields, rows.len(), columns));
+            for (j, field) in fields.chunks_exact(rows.len().max(1)).enumerate() {
+                let (state, means) = full[j * height..j * height + rows.end].split_at_mut(rows.start);
+                let theta = self.model.theta(b, state);
+                if let Some(energies) = &mut energies {
+                    energies[j] -= unit.log_partition(theta, field);
+                }
+                unit.mean(theta, field, means);
+            }
+        }
+        let states = MatRef::from_slice(&full, height, columns);
         for (k, block) in self.blocks.iter().enumerate() {
             let rows = block.rows.clone();
-            self.model.field(rows.clone(), states.x(), out.rows_range_mut(rows.clone()));
+            self.model.field(rows.clone(), states, out.rows_range_mut(rows.clone()));
             for (j, mut column) in out.column_iter_mut().enumerate() {
                 let part = &mut column.as_mut_slice()[rows.clone()];
                 part.iter_mut().for_each(|o| *o = -*o);
                 block.unit.base_grad_x(self.theta(k, col(&x, j)), &col(&x, j)[rows.clone()], part);
             }
         }
+        WITH_MEANS.set([full, fields]);
     }
 }
 /// Exact where the model's posterior is: `∂F/∂θ = E[∂E/∂θ | x]`.

@@ -9,7 +9,9 @@
 
 use super::{Tensor, TensorFile, Values, read};
 use crate::models::{Kind, Rbm, ReplicatedSoftmax};
-use crate::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
+use crate::units::{
+    Bernoulli, Binomial, Gaussian, LogPrecision, Real, Relu, Softmax, Spin, TruncatedExponential, label,
+};
 use crate::{Block, Energy, Error, Learn, Mat, Params, Result, Train, Unit};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -252,8 +254,15 @@ pub(super) fn kinds(note: Option<&str>, key: &str, rows: Option<usize>, path: &P
 
 /// The unit kind of a name, `softmax(10)` say, or the names there are: the only place where kinds are found by name.
 fn kind(name: &str) -> std::result::Result<Arc<dyn Unit>, String> {
-    let plain: [Arc<dyn Unit>; 5] =
-        [Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian), Arc::new(LogPrecision), Arc::new(Relu)];
+    let plain: [Arc<dyn Unit>; 7] = [
+        Arc::new(Bernoulli),
+        Arc::new(Spin),
+        Arc::new(Gaussian),
+        Arc::new(LogPrecision),
+        Arc::new(Relu),
+        Arc::new(TruncatedExponential),
+        Arc::new(Real),
+    ];
     let (stem, number) = match name.strip_suffix(')').and_then(|name| name.split_once('(')) {
         Some((stem, number)) => (stem, number.parse::<u16>().ok().filter(|n| *n > 0)),
         None => (name, None),

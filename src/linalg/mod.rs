@@ -21,6 +21,7 @@ mod softmax;
 mod sums;
 mod tables;
 mod tile;
+mod transpose;
 
 pub use agreements::{SpinBits, spin_products};
 pub use binary::{Factor, Working};
@@ -38,6 +39,7 @@ pub use simd::{Kernel, Level};
 pub use softmax::{softmax, softmax_at};
 pub use sums::{WideMut, add_product, axpy_wide};
 pub(crate) use tile::{Tile, TwoValues};
+pub use transpose::transpose_to;
 
 use crate::{MatMut, MatRef};
 

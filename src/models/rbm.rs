@@ -5,15 +5,15 @@
 //! - Smolensky, "Information processing in dynamical systems: foundations of harmony theory", 1986.
 //! - Hinton, "A practical guide to training restricted Boltzmann machines", 2010.
 
-use super::{grad_theta, grad_theta_expected};
+use super::{grad_theta, grad_theta_expected, pairwise};
 use crate::base_rate::base_rate;
 use crate::linalg::{Outer, Working, add_columns, add_outer, col, dot, fill_columns, set_outers};
 use crate::params::Role;
 use crate::rng::{ChainRng, derive};
 use crate::sweep::energies_without;
 use crate::{
-    Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Result, States, Train, Unit,
-    Version,
+    Block, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Result, Score, States, Train,
+    Unit, Version,
 };
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
@@ -301,6 +301,24 @@ impl Gibbs for Rbm {
             fill_columns(&self.visible_bias()[rows.clone()], &mut out);
             self.working.transposed().add_to(rows, x.rows(d, self.n_hidden()), out);
         }
+    }
+}
+
+/// `∂E/∂x = U'(x) - φ` of all units, hidden ones too, by the formula of real `x`.
+impl Score for Rbm {
+    fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
+        for rows in [0..self.n_visible(), self.hidden_rows()] {
+            self.field(rows.clone(), x, out.rows_range_mut(rows));
+        }
+        pairwise::gradients(self, x, out);
+    }
+    /// Both from the fields of all units.
+    fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], mut out: MatMut<'_>) {
+        for rows in [0..self.n_visible(), self.hidden_rows()] {
+            self.field(rows.clone(), x, out.rows_range_mut(rows));
+        }
+        pairwise::energies(self, &[self.visible_bias(), self.hidden_bias()], x, out.as_view(), energies);
+        pairwise::gradients(self, x, out);
     }
 }
 

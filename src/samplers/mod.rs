@@ -1,14 +1,32 @@
 //! Markov transitions and the chains they move. They know nothing of models beyond the contract, but for cluster updates, which need the
 //! edges of a graph.
 
+mod annealed_langevin;
 mod chains;
 mod cluster;
+mod discrete;
+mod discrete_langevin;
 mod gibbs;
+mod gibbs_with_gradients;
+mod hmc;
+mod langevin;
+mod mala;
+mod real;
 mod tempering;
+mod underdamped;
+mod warm_up;
+pub use annealed_langevin::AnnealedLangevin;
 pub use chains::Chains;
 pub use cluster::SwendsenWang;
+pub use discrete_langevin::DiscreteLangevin;
 pub use gibbs::{BlockGibbs, Descend};
+pub use gibbs_with_gradients::GibbsWithGradients;
+pub use hmc::Hmc;
+pub use langevin::Langevin;
+pub use mala::Mala;
 pub use tempering::{Advance, Tempering};
+pub use underdamped::UnderdampedLangevin;
+pub use warm_up::{Stepped, Warm, WarmUp};
 
 use crate::{Slab, Streams};
 use std::ops::Add;

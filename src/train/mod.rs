@@ -19,7 +19,8 @@ pub use history::{History, Record};
 pub use learner::Learner;
 pub(crate) use metrics::update_ratio;
 pub use metrics::{
-    FreeEnergyGap, LogLikelihoodEnd, Metric, Named, PseudoLogLikelihood, ReconstructionError, SwapRate, UpdateRatio,
+    AcceptanceRate, EnergyGap, FreeEnergyGap, LogLikelihoodEnd, Metric, Named, PseudoLogLikelihood,
+    ReconstructionError, SwapRate, UpdateRatio,
 };
 pub use monitor::{EarlyStopping, Monitor, Progress, Silent};
 pub use pause::{Ended, Pause};

@@ -13,23 +13,29 @@
 //! | [`Gaussian`] | ℝ | `½x²` | `½φ² + ½ log 2π` |
 //! | [`LogPrecision`] | ℝ | `½ e^λ x²` | `½ e^{-λ} φ² - ½ λ + ½ log 2π` |
 //! | [`Relu`] | `x ≥ 0` | `½x²` | `½φ² + ½ log 2π + log Φ(φ)` |
+//! | [`TruncatedExponential`] | `0 ≤ x ≤ 1` | 0 | `log (e^φ - 1)/φ` |
+//! | [`Real`] | ℝ | 0 | +∞: improper on its own |
 
 mod bernoulli;
 mod binomial;
 mod gaussian;
 mod log_precision;
 mod multinomial;
+mod real;
 mod relu;
 mod softmax;
 mod spin;
+mod truncated_exponential;
 pub use bernoulli::Bernoulli;
 pub use binomial::Binomial;
 pub use gaussian::Gaussian;
 pub use log_precision::LogPrecision;
 pub use multinomial::Multinomial;
+pub use real::Real;
 pub use relu::Relu;
 pub use softmax::Softmax;
 pub use spin::Spin;
+pub use truncated_exponential::TruncatedExponential;
 
 use crate::rng::ChainRng;
 use std::any::Any;

@@ -3,7 +3,9 @@
 //! energies is held against them by `harmonium::laws` (`kit`), which must catch planted bugs (`teeth`). To put another
 //! RBM under all of them, add a line to `cases`.
 
+mod algebra;
 mod annealed;
+mod annealing_by;
 mod belief_net;
 mod boltzmann;
 mod bracket;
@@ -23,6 +25,7 @@ mod evaluation;
 mod files;
 mod gauge;
 mod gradient;
+mod gradient_samplers;
 mod hopfield;
 mod hostile;
 mod infer;
@@ -41,12 +44,15 @@ mod negative;
 mod neighbours;
 mod networks;
 mod neural_energy;
+mod noise;
 mod partition;
 mod perplexity;
 mod raise;
 mod reference;
+mod replay;
 mod resume;
 mod routes;
+mod score_matching;
 mod sparsity;
 mod standardising;
 mod sweeps;

@@ -13,7 +13,7 @@
 
 mod tiles;
 
-use super::{Kind, MeanField};
+use super::{Kind, MeanField, pairwise};
 use crate::base_rate::base_rate;
 use crate::conditionals;
 use crate::linalg::{Outer, TwoValues, Working, add_columns, add_outer, col, dot, fill_columns, gemm, set_outers};
@@ -22,7 +22,7 @@ use crate::rng::{ChainRng, derive};
 use crate::sweep::first_group;
 use crate::{
     Block, Conditionals, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result,
-    Slab, States, Train, Unit, Version,
+    Score, Slab, States, Train, Unit, Version,
 };
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
@@ -329,6 +329,37 @@ impl Gibbs for Boltzmann {
         for layer in layers {
             self.sweep_layer(layer, slab, response);
         }
+    }
+}
+
+impl Boltzmann {
+    /// The fields of all rows. (Weights within a unit are zero, so what a unit has is no part of its own.)
+    fn all_fields(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
+        for (k, layer) in self.layers.iter().enumerate().filter(|(_, l)| !l.rows.is_empty()) {
+            let mut out = out.rows_range_mut(layer.rows.clone());
+            self.field_from_other(k, 0..layer.rows.len(), x, out.as_view_mut());
+            if layer.lateral {
+                self.working[LATERAL[k]].plain().add_to(0..layer.rows.len(), self.of(k, &x), out);
+            }
+        }
+    }
+}
+
+/// `∂E/∂x = U'(x) - φ`, by the formula of real `x`.
+impl Score for Boltzmann {
+    /// # Panics
+    /// If a state has not one row a unit.
+    fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
+        assert_eq!(x.nrows(), self.n_rows(), "rows of the states and units of the model");
+        self.all_fields(x, out.as_view_mut());
+        pairwise::gradients(self, x, out);
+    }
+    /// Both from the fields of all units, which are one product.
+    fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], mut out: MatMut<'_>) {
+        assert_eq!(x.nrows(), self.n_rows(), "rows of the states and units of the model");
+        self.all_fields(x, out.as_view_mut());
+        pairwise::energies(self, &BIAS.map(|slot| self.params.slice(slot)), x, out.as_view(), energies);
+        pairwise::gradients(self, x, out);
     }
 }
 

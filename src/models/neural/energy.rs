@@ -15,7 +15,7 @@ use super::head::Head;
 use super::spectral::limit_spectral_norm;
 use super::tape::{Along, Tape};
 use super::{Activation, Mlp};
-use crate::linalg::{add_columns, col, dot};
+use crate::linalg::{add_columns, col, dot, transpose_to};
 use crate::models::{Kind, grad_theta};
 use crate::params::Role;
 use crate::{Block, Energy, Error, Learn, Mat, MatMut, MatRef, Params, Result, Score, Train, Version};
@@ -318,7 +318,7 @@ impl Train for NeuralEnergy {
         }
         params.as_mut_slice(); // whole parameters may have come from another model: a new version
         for (l, to) in self.transposed.iter_mut().enumerate() {
-            self.network.weights(l + 1).transpose_to(to);
+            transpose_to(self.network.weights(l + 1), to);
         }
     }
 }

@@ -13,7 +13,7 @@
 
 mod lattice;
 
-use super::MeanField;
+use super::{MeanField, pairwise};
 use crate::conditionals;
 use crate::linalg::{add_columns, col, dot, edge_products};
 use crate::params::Role;
@@ -21,7 +21,7 @@ use crate::states::Open;
 use crate::sweep::Column;
 use crate::{
     Block, Conditionals, Energy, Error, Gibbs, Learn, Marginal, Mat, MatMut, MatRef, Params, Phase, Response, Result,
-    Slab, States, Train, Unit, Version,
+    Score, Slab, States, Train, Unit, Version,
 };
 pub use lattice::Boundary;
 use lattice::Checkerboard;
@@ -405,6 +405,20 @@ impl SparseBoltzmann {
             slab.mean(self, b);
         }
         slab.mark_inferred(self);
+    }
+}
+
+/// `∂E/∂x = U'(x) - φ`, by the formula of real `x`.
+impl Score for SparseBoltzmann {
+    fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
+        self.field(0..self.n_rows(), x, out.as_view_mut());
+        pairwise::gradients(self, x, out);
+    }
+    /// Both from the fields of all units.
+    fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], mut out: MatMut<'_>) {
+        self.field(0..self.n_rows(), x, out.as_view_mut());
+        pairwise::energies(self, &[self.bias()], x, out.as_view(), energies);
+        pairwise::gradients(self, x, out);
     }
 }
 
