@@ -52,6 +52,7 @@ mod reference;
 mod replay;
 mod resume;
 mod routes;
+mod samples;
 mod score_matching;
 mod sparsity;
 mod standardising;
