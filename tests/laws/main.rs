@@ -10,6 +10,8 @@ mod belief_net;
 mod boltzmann;
 mod bracket;
 mod cache;
+#[cfg(feature = "candle")]
+mod candle;
 mod cases;
 mod centring;
 mod clamping;
@@ -50,6 +52,7 @@ mod reference;
 mod replay;
 mod resume;
 mod routes;
+mod samples;
 mod score_matching;
 mod sparsity;
 mod standardising;

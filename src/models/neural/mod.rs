@@ -2,6 +2,8 @@
 //! that of [`Mlp`].
 
 mod activation;
+#[cfg(feature = "candle")]
+pub mod candle;
 mod curved;
 mod energy;
 mod head;
