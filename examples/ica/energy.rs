@@ -3,9 +3,7 @@
 use harmonium::linalg::{col, dot};
 use harmonium::params::Role;
 use harmonium::units::Real;
-use harmonium::{
-    Block, Curved, Directional, Energy, Learn, Mat, MatMut, MatRef, Params, Score, Train, Version, Weigh,
-};
+use harmonium::{Block, Curved, Directional, Energy, Learn, Mat, MatMut, MatRef, Params, Score, Train, Version, Weigh};
 use std::f64::consts::{LN_2, SQRT_2};
 use std::sync::Arc;
 
@@ -42,13 +40,17 @@ impl Ica {
     fn filter(&self, i: usize) -> &[f32] {
         &self.params.as_slice()[i * self.n()..(i + 1) * self.n()]
     }
-    /// `√2 |s|`, or what stands for it, and its first three derivatives.
-    fn source(&self, s: f64) -> [f64; 4] {
-        let Some(k) = self.sharpness else { return [SQRT_2 * s.abs(), SQRT_2 * s.signum(), 0.0, 0.0] };
-        let (t, a) = ((k * s).tanh(), (k * s).abs());
-        let bend = 1.0 - t * t;
-        let log_cosh = a + (-2.0 * a).exp().ln_1p() - LN_2;
-        [log_cosh / k, t, k * bend, -2.0 * k * k * t * bend].map(|d| SQRT_2 * d)
+    /// `√2 |s|`, or what stands for it.
+    fn cost(&self, s: f64) -> f64 {
+        let log_cosh = |a: f64| a + (-2.0 * a).exp().ln_1p() - LN_2;
+        SQRT_2 * self.sharpness.map_or(s.abs(), |k| log_cosh((k * s).abs()) / k)
+    }
+    /// Its first three derivatives.
+    fn derivatives(&self, s: f64) -> [f64; 3] {
+        let Some(k) = self.sharpness else { return [SQRT_2 * s.signum(), 0.0, 0.0] };
+        let t = (k * s).tanh();
+        let bend = k * (1.0 - t * t);
+        [SQRT_2 * t, SQRT_2 * bend, -2.0 * SQRT_2 * k * t * bend]
     }
 }
 
@@ -61,7 +63,7 @@ impl Energy for Ica {
     }
     fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
         for (j, o) in out.iter_mut().enumerate() {
-            *o = (0..self.n()).map(|i| self.source(dot(self.filter(i), col(&x, j)))[0]).sum();
+            *o = (0..self.n()).map(|i| self.cost(dot(self.filter(i), col(&x, j)))).sum();
         }
     }
 }
@@ -70,7 +72,7 @@ impl Score for Ica {
         for (j, mut out) in out.column_iter_mut().enumerate() {
             out.fill(0.0);
             for i in 0..self.n() {
-                let slope = self.source(dot(self.filter(i), col(&x, j)))[1] as f32;
+                let slope = self.derivatives(dot(self.filter(i), col(&x, j)))[0] as f32;
                 out.iter_mut().zip(self.filter(i)).for_each(|(o, b)| *o += slope * b);
             }
         }
@@ -86,7 +88,7 @@ impl Learn for Ica {
         for (j, w) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
             let x = col(&x, j);
             for (i, own) in sums.chunks_exact_mut(n).enumerate() {
-                let pull = f64::from(*w) * self.source(dot(self.filter(i), x))[1];
+                let pull = f64::from(*w) * self.derivatives(dot(self.filter(i), x))[0];
                 own.iter_mut().zip(x).for_each(|(s, x)| *s += pull * f64::from(*x));
             }
         }
@@ -104,21 +106,21 @@ impl Directional for Ica {}
 impl Curved for Ica {
     fn grad_curvatures(&self, x: MatRef<'_>, u: MatRef<'_>, weigh: &Weigh<'_>, grad: &mut Params) {
         let n = self.n();
-        let (mut sums, mut sources) = (vec![0.0; n * n], vec![([0.0; 4], 0.0); n]);
+        let (mut sums, mut sources) = (vec![0.0; n * n], vec![([0.0; 3], 0.0); n]);
         for j in 0..x.ncols() {
             let (x, u) = (col(&x, j), col(&u, j));
             for (i, own) in sources.iter_mut().enumerate() {
-                *own = (self.source(dot(self.filter(i), x)), dot(self.filter(i), u));
+                *own = (self.derivatives(dot(self.filter(i), x)), dot(self.filter(i), u));
             }
-            let slope = sources.iter().map(|(d, t)| d[1] * t).sum();
-            let curvature = sources.iter().map(|(d, t)| d[2] * t * t).sum();
+            let slope = sources.iter().map(|(d, t)| d[0] * t).sum();
+            let curvature = sources.iter().map(|(d, t)| d[1] * t * t).sum();
             let [a, b] = weigh(j, slope, curvature);
             if a == 0.0 && b == 0.0 {
                 continue;
             }
             for ((d, t), own) in sources.iter().zip(sums.chunks_exact_mut(n)) {
-                let by_x = a * d[2] * t + b * d[3] * t * t;
-                let by_u = a * d[1] + 2.0 * b * d[2] * t;
+                let by_x = a * d[1] * t + b * d[2] * t * t;
+                let by_u = a * d[0] + 2.0 * b * d[1] * t;
                 let both = x.iter().zip(u).map(|(x, u)| by_x * f64::from(*x) + by_u * f64::from(*u));
                 own.iter_mut().zip(both).for_each(|(s, g)| *s += g);
             }

@@ -165,9 +165,10 @@ fn learn(s: &Settings, t: usize, seed: u64) -> Result<Errors> {
     let sources = Mat::from_fn(N, t, |_, _| laplacian(&mut rng));
     let x = mixing * sources;
     let noise = GaussianNoise::of(x.as_view(), 0.0)?;
-    let starts: Vec<Mat> = (0..s.starts).map(|_| whitening(&x, &mut rng)).collect::<Option<_>>().ok_or_else(|| {
-        Error::value("the covariance of the samples", "positive definite", "one that is not")
-    })?;
+    let starts: Vec<Mat> = (0..s.starts)
+        .map(|_| whitening(&x, &mut rng))
+        .collect::<Option<_>>()
+        .ok_or_else(|| Error::value("the covariance of the samples", "positive definite", "one that is not"))?;
     let kept = KeptNoise::new(noise, t, derive(seed, "noise"))?;
     let mut contrast = NoiseContrastive::new(kept, 1, seed);
     let nce = lowest(&starts, |b| {
@@ -177,9 +178,7 @@ fn learn(s: &Settings, t: usize, seed: u64) -> Result<Errors> {
     })?;
     let ml = lowest(&starts, |b| fit(Ica::new(b, None), &mut |m: &Ica| Ok(likelihood(m, &x))))?;
     let mut matching = ScoreMatching::default();
-    let sm = lowest(&starts, |b| {
-        fit(Ica::new(b, Some(SHARPNESS)), &mut |m: &Ica| gradient(&mut matching, m, &x))
-    })?;
+    let sm = lowest(&starts, |b| fit(Ica::new(b, Some(SHARPNESS)), &mut |m: &Ica| gradient(&mut matching, m, &x)))?;
     let (cd, acceptance) = diverge(&starts[0], &x, seed)?;
     let found = [nce.0.model().filters(), ml.0.filters(), cd, sm.0.filters()];
     let restless = [nce.1.moved, ml.1.moved, sm.1.moved].iter().filter(|m| **m > REST).count() as u32;

@@ -4,6 +4,7 @@
 //! RBM under all of them, add a line to `cases`.
 
 mod annealed;
+mod answers;
 mod belief_net;
 mod boltzmann;
 mod bracket;
