@@ -226,8 +226,10 @@ fn lowest<M>(starts: &[Mat], mut fit: impl FnMut(&Mat) -> Result<(M, Minimum)>) 
     let lowest = all.into_iter().min_by(|a, b| a.1.loss.total_cmp(&b.1.loss));
     lowest.ok_or_else(|| Error::value("the number of starts", "at least 1", 0))
 }
+/// A loss and its gradient.
+type Valued = (f64, Vec<f32>);
 /// Goes down a loss from where the model is.
-fn fit<M: Train>(mut model: M, loss: &mut dyn FnMut(&M) -> Result<(f64, Vec<f32>)>) -> Result<(M, Minimum)> {
+fn fit<M: Train>(mut model: M, loss: &mut dyn FnMut(&M) -> Result<Valued>) -> Result<(M, Minimum)> {
     let set = |model: &mut M, at: &DVector<f64>| {
         model.update(&mut |p| p.as_mut_slice().iter_mut().zip(at).for_each(|(p, x)| *p = *x as f32));
     };
@@ -254,14 +256,14 @@ fn wide(x: &[f32]) -> impl Iterator<Item = f64> + '_ {
     x.iter().map(|x| f64::from(*x))
 }
 /// An objective of all samples.
-fn gradient<M: Learn>(objective: &mut dyn Objective<M>, model: &M, x: &Mat) -> Result<(f64, Vec<f32>)> {
+fn gradient<M: Learn>(objective: &mut dyn Objective<M>, model: &M, x: &Mat) -> Result<Valued> {
     let (mut grad, weights) = (model.params().zeros_like(), vec![1.0; x.ncols()]);
     let batch = Batch { x: x.as_view(), weights: &weights, missing: None, step: 0 };
     let report = objective.gradient(model, &batch, &mut grad)?;
     Ok((report.loss.unwrap_or(f64::NAN), grad.as_slice().to_vec()))
 }
 /// The mean of `-log p`, whose normaliser is known here.
-fn likelihood(model: &Ica, x: &Mat) -> (f64, Vec<f32>) {
+fn likelihood(model: &Ica, x: &Mat) -> Valued {
     let (n, b) = (x.ncols(), model.filters());
     let mut energies = vec![0.0; n];
     harmonium::Energy::energy(model, x.as_view(), &mut energies);

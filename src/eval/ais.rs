@@ -16,8 +16,8 @@ use crate::configurations::refuse_given;
 use crate::linalg::col;
 use crate::rng::{Streams, derive};
 use crate::samplers::{BlockGibbs, Chains, Kernel};
-use crate::sweep::first_group;
-use crate::{Annealed, Energy, Error, Marginal, Result, Slab};
+use crate::sweep::{among, first_group};
+use crate::{Annealed, Energy, Error, Marginal, Response, Result, Slab};
 
 /// Settings of annealed importance sampling.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,17 +133,126 @@ impl LogPartition {
 /// [`Error::Value`] if the temperatures do not rise from 0 to 1, there are no runs, or a field is not finite,
 /// [`Error::Shape`] if `base` has not one field a row.
 pub fn ais<M: Marginal + ?Sized>(model: &M, base: &[f32], settings: &Ais) -> Result<LogPartition> {
+    let summed = first_group(model);
+    forth(model, base, settings, &Annealing { model, base, summed: &summed })
+}
+
+/// [`ais()`] of any energy by any kernel: no units are summed out, and states are weighed by their whole energies.
+///
+/// `log w = log Z₀ - Σ (β' - β) (E - E₀)(x)` at each rise of the temperature from `β` to `β'`, `x` being moved by the kernel at each `β`
+/// between (one advance, of [`Annealed`] over the model). One energy a temperature beyond what the kernel computes. Where units can be
+/// summed out, [`ais()`] has the smaller error; this is for energies that are no sums, as networks.
+///
+/// A kernel with a step has one for all temperatures: between the scales of the base-rate model and of the model, the smaller (which
+/// [`crate::samplers::WarmUp`] finds for each). A kernel without acceptance leaves no temperature alone, and the estimate is biased by what
+/// it is biased by.
+///
+/// # Errors
+/// Those of [`ais()`]; and [`Error::Value`] if units have no distribution of their own ([`crate::units::Real`]), where annealing would have
+/// no start.
+///
+/// ```
+/// use harmonium::eval::{Ais, ais_by};
+/// use harmonium::{Collapsed, models::Rbm, samplers::GibbsWithGradients, units::Bernoulli};
+/// let rbm = Rbm::new((6, Bernoulli), (4, Bernoulli)); // all parameters zero
+/// let free = Collapsed::new(&rbm, &[Rbm::HIDDEN]);
+/// let settings = Ais { betas: Ais::linear(10), ..Ais::default() };
+/// let log_z = ais_by(&free, &[0.0; 6], &settings, &GibbsWithGradients::new(1))?;
+/// assert!((log_z.value - 1024f64.ln()).abs() < 1e-4);
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+pub fn ais_by<M, K>(model: &M, base: &[f32], settings: &Ais, kernel: &K) -> Result<LogPartition>
+where
+    M: Energy + ?Sized,
+    K: for<'a> Kernel<Annealed<'a, M>>,
+{
+    forth(model, base, settings, &ByKernel { model, base, kernel })
+}
+
+/// All runs, from draws of the base-rate model.
+fn forth<M: Energy + ?Sized>(
+    model: &M,
+    base: &[f32],
+    settings: &Ais,
+    transitions: &impl Transitions,
+) -> Result<LogPartition> {
     check_betas(&settings.betas)?;
     refuse_given(model, "log Z")?;
     check_base(model, base)?;
+    let log_z0 = start(model, base)?;
     if settings.runs == 0 {
         return Err(Error::value("the number of runs", "at least 1", 0));
     }
     let mut chains = Chains::from_base(model, base, settings.runs, derive(settings.seed, "annealing"));
-    let summed = first_group(model);
-    let log_z0 = base_rate_log_partition(model, base);
-    let gains = chains.each(|slab, rng| Annealing { model, base, summed: &summed }.run(&settings.betas, slab, rng));
+    let gains = chains.each(|slab, rng| transitions.run(&settings.betas, slab, rng));
     Ok(LogPartition::from_log_weights(gains.concat().into_iter().map(|g| log_z0 + g).collect()))
+}
+
+/// `log Z₀`, if there is a base-rate model.
+pub(super) fn start<M: Energy + ?Sized>(model: &M, base: &[f32]) -> Result<f64> {
+    let log_z0 = base_rate_log_partition(model, base);
+    match log_z0.is_finite() {
+        true => Ok(log_z0),
+        false => Err(Error::value("log Z of the base-rate model", "finite: units with a density of their own", log_z0)),
+    }
+}
+
+/// What annealing does at a temperature. Both directions go through all of them for one slab: slabs never wait for each other.
+pub(super) trait Transitions: Sync {
+    /// `gains += log f_after(x) - log f_before(x)`; `energies` is memory, a number a column.
+    fn weigh(&self, before: f32, after: f32, slab: &mut Slab<'_>, energies: &mut [f64], gains: &mut [f64]);
+    /// A transition that leaves the temperature's distribution alone.
+    fn forth(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>);
+    /// Its time reversal.
+    fn back(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>);
+    /// `Σ log fₖ₊₁(xₖ) - log fₖ(xₖ)` of every column, from the first temperature to the last.
+    fn run(&self, betas: &[f32], slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Vec<f64> {
+        let (mut gains, mut energies) = (vec![0.0; slab.ncols()], vec![0.0; slab.ncols()]);
+        for pair in betas.windows(2) {
+            self.weigh(pair[0], pair[1], slab, &mut energies, &mut gains);
+            if pair[1] < 1.0 {
+                self.forth(pair[1], slab, rng);
+            }
+        }
+        gains
+    }
+    /// `Σ log fₖ₋₁(xₖ₋₁) - log fₖ(xₖ₋₁)` of every column: from the last temperature to the first, a move at each, and only then
+    /// the weight of where it leads.
+    fn run_back(&self, betas: &[f32], slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Vec<f64> {
+        let (mut gains, mut energies) = (vec![0.0; slab.ncols()], vec![0.0; slab.ncols()]);
+        for pair in betas.windows(2).rev() {
+            self.back(pair[1], slab, rng);
+            self.weigh(pair[1], pair[0], slab, &mut energies, &mut gains);
+        }
+        gains
+    }
+}
+
+/// A model above its base-rate model, moved by a kernel that is its own reversal.
+pub(super) struct ByKernel<'a, M: ?Sized, K> {
+    pub(super) model: &'a M,
+    pub(super) base: &'a [f32],
+    pub(super) kernel: &'a K,
+}
+impl<M, K> Transitions for ByKernel<'_, M, K>
+where
+    M: Energy + ?Sized,
+    K: for<'a> Kernel<Annealed<'a, M>>,
+{
+    fn weigh(&self, before: f32, after: f32, slab: &mut Slab<'_>, energies: &mut [f64], gains: &mut [f64]) {
+        let x = slab.x();
+        self.model.energy(x, energies);
+        for (j, g) in gains.iter_mut().enumerate() {
+            let above = energies[j] - base_rate_energy(self.model, self.base, &[], col(&x, j));
+            *g -= (f64::from(after) - f64::from(before)) * above;
+        }
+    }
+    fn forth(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
+        self.kernel.advance(&Annealed::new(self.model, self.base, beta), slab, rng);
+    }
+    fn back(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
+        self.forth(beta, slab, rng);
+    }
 }
 
 /// A model above its base-rate model, with a group of blocks summed out.
@@ -153,22 +262,9 @@ pub(super) struct Annealing<'a, M: ?Sized> {
     pub(super) summed: &'a [usize],
 }
 
-impl<M: Marginal + ?Sized> Annealing<'_, M> {
-    /// All temperatures for one slab: slabs never wait for each other.
-    fn run(&self, betas: &[f32], slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Vec<f64> {
-        let gibbs = BlockGibbs::new(1);
-        let mut gains = vec![0.0; slab.ncols()];
-        let mut at_zero = vec![0.0; slab.ncols()];
-        for pair in betas.windows(2) {
-            self.weigh(pair[0], pair[1], slab, &mut at_zero, &mut gains);
-            if pair[1] < 1.0 {
-                gibbs.advance(&Annealed::new(self.model, self.base, pair[1]), slab, rng);
-            }
-        }
-        gains
-    }
-    /// `gains += log f_after(x) - log f_before(x)`, both from one field.
-    pub(super) fn weigh(&self, before: f32, after: f32, slab: &mut Slab<'_>, at_zero: &mut [f64], gains: &mut [f64]) {
+impl<M: Marginal + ?Sized> Transitions for Annealing<'_, M> {
+    /// Both from one field.
+    fn weigh(&self, before: f32, after: f32, slab: &mut Slab<'_>, at_zero: &mut [f64], gains: &mut [f64]) {
         let (model, base) = (self.model, self.base);
         model.energy_at_zero(self.summed, slab.x(), at_zero);
         for (j, g) in gains.iter_mut().enumerate() {
@@ -182,6 +278,17 @@ impl<M: Marginal + ?Sized> Annealing<'_, M> {
                 let mut gamma = |beta| tempered_log_partition(model, b, (beta, base), at, scratch);
                 *g += gamma(after) - gamma(before);
             }
+        }
+    }
+    fn forth(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
+        BlockGibbs::new(1).advance(&Annealed::new(self.model, self.base, beta), slab, rng);
+    }
+    /// The reversal of a sweep: the blocks summed out given all others, then the others from the last to the first.
+    fn back(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
+        let is_summed = among(self.summed);
+        let others = (0..self.model.blocks().len()).rev().filter(|b| !is_summed(b));
+        for b in self.summed.iter().copied().chain(others) {
+            slab.respond(self.model, b, &mut Response::sample(rng).tempered(beta, self.base));
         }
     }
 }

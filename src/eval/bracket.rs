@@ -11,9 +11,10 @@
 
 use super::exact::exact_work;
 use super::{Ais, Estimate, LogLikelihood, LogPartition, LowerBound, Raise};
-use super::{ais, exact_log_partition, log_likelihood, raise};
+use super::{ais, ais_by, exact_log_partition, log_likelihood, raise, raise_by};
 use crate::data::Samples;
-use crate::{Learn, Marginal, Result};
+use crate::samplers::Kernel;
+use crate::{Annealed, Energy, Learn, Marginal, Result};
 use std::fmt;
 
 /// Settings of [`bracket`].
@@ -109,6 +110,38 @@ pub fn bracket<M: Marginal + Learn + ?Sized>(
     // First what may find fault with the samples.
     let lower = raise(model, base, samples, &settings.backward())?;
     Ok(Bracket::between(&lower, ais(model, base, &settings.forward())?))
+}
+
+/// [`bracket`] of any energy by any kernel that is its own time reversal, with no units summed out: by [`super::raise_by`] from below and
+/// [`super::ais_by`] from above. Samples have all rows of a state. What is exact is not looked for: [`Bracketing::exact`] is for models
+/// whose units sum out.
+///
+/// # Errors
+/// Those of [`super::ais_by`] and [`super::raise_by`].
+///
+/// ```
+/// use harmonium::eval::{Ais, Bracketing, bracket_by};
+/// use harmonium::{Mat, models::Boltzmann, samplers::Hmc, units::Gaussian};
+/// let machine = Boltzmann::new((3, Gaussian)); // all parameters zero: three normal numbers
+/// let settings = Bracketing { betas: Ais::linear(10), ..Bracketing::default() };
+/// let got = bracket_by(&machine, &[0.0; 3], &Mat::zeros(3, 4), &settings, &Hmc::new(0.5, 3))?;
+/// assert!((got.lower.value + 1.5 * std::f64::consts::TAU.ln()).abs() < 1e-4 && got.gap().value.abs() < 1e-4);
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+pub fn bracket_by<M, K>(
+    model: &M,
+    base: &[f32],
+    samples: &dyn Samples,
+    settings: &Bracketing,
+    kernel: &K,
+) -> Result<Bracket>
+where
+    M: Energy + ?Sized,
+    K: for<'a> Kernel<Annealed<'a, M>>,
+{
+    // First what may find fault with the samples.
+    let lower = raise_by(model, base, samples, &settings.backward(), kernel)?;
+    Ok(Bracket::between(&lower, ais_by(model, base, &settings.forward(), kernel)?))
 }
 
 /// One end of [`bracket`] alone: the same number, without the work for the other.

@@ -4,7 +4,7 @@ use super::{Estimate, LogPartition};
 use crate::configurations::refuse_given;
 use crate::data::{Samples, in_chunks};
 use crate::sweep::{among, energies_without, first_group};
-use crate::{Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
+use crate::{Energy, Error, Gibbs, Learn, Marginal, Mat, MatRef, Result, linalg};
 
 /// The blocks of the first group, if summing them out leaves the visible units alone; none, if there are no others.
 ///
@@ -117,13 +117,32 @@ pub(crate) fn free_energy_gap<M: Marginal + Learn + ?Sized>(
 
 /// First row and values of every visible unit that is discrete.
 pub(super) fn discrete_units<M: Learn + ?Sized>(model: &M) -> Vec<(usize, Vec<Vec<f32>>)> {
+    discrete_units_of(model, model.n_visible())
+}
+/// The same of the units of so many leading rows.
+pub(super) fn discrete_units_of<M: Energy + ?Sized>(model: &M, rows: usize) -> Vec<(usize, Vec<Vec<f32>>)> {
     let mut units = vec![];
-    for block in model.blocks().iter().filter(|b| b.rows.end <= model.n_visible()) {
+    for block in model.blocks().iter().filter(|b| b.rows.end <= rows) {
         if let Some(values) = block.unit.support() {
             units.extend(block.rows.clone().step_by(block.unit.width()).map(|row| (row, values.clone())));
         }
     }
     units
+}
+
+/// Whether every unit of every sample is within its range; the first sample is number `first`.
+pub(super) fn check_ranges<M: Energy + ?Sized>(model: &M, x: MatRef<'_>, first: usize) -> Result<()> {
+    for block in model.blocks() {
+        let range = block.unit.range();
+        for n in 0..x.ncols() {
+            let own = &linalg::col(&x, n)[block.rows.clone()];
+            if let Some(k) = own.iter().position(|x| !range.contains(x)) {
+                let what = format!("unit {} of sample {}", block.rows.start + k, first + n);
+                return Err(Error::value(what, format!("within {range:?}"), own[k]));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether every unit of every sample has one of its values; the first sample is number `first`.

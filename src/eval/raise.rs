@@ -24,13 +24,14 @@
 //! - Burda, Grosse and Salakhutdinov, "Accurate and conservative estimates of MRF log-likelihood using reverse annealing",
 //!   2015.
 
-use super::ais::{Annealing, check_base, check_betas};
+use super::ais::{Annealing, ByKernel, Transitions, check_base, check_betas, start};
+use super::likelihood::{check_ranges, check_values, discrete_units_of};
 use super::{Ais, Estimate, LogPartition, latent_group, log_likelihoods};
-use crate::base_rate::base_rate_log_partition;
-use crate::data::{Samples, order};
-use crate::rng::{Streams, derive};
-use crate::sweep::among;
-use crate::{Chains, Error, Learn, Marginal, Mat, Response, Result, Slab};
+use crate::configurations::refuse_given;
+use crate::data::{Samples, in_chunks, order};
+use crate::rng::derive;
+use crate::samplers::Kernel;
+use crate::{Annealed, Chains, Energy, Error, Learn, Marginal, Mat, Result};
 
 /// Settings of reverse annealing.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,19 +116,84 @@ pub fn raise<M: Marginal + Learn + ?Sized>(
     samples: &dyn Samples,
     settings: &Raise,
 ) -> Result<LowerBound> {
-    check_betas(&settings.betas)?;
+    settings.check()?;
     check_base(model, base)?;
-    if settings.chains == 0 {
-        return Err(Error::value("the number of chains of a sample", "at least 1", 0));
-    }
     let summed = latent_group(model)?;
     let log_f = log_likelihoods(model, samples, &LogPartition::exact(0.0))?;
-    let chosen = choose(log_f.len(), settings);
     let annealing = Annealing { model, base, summed: &summed };
-    let log_z0 = base_rate_log_partition(model, base);
+    bounds(model, &annealing, (samples, log_f), settings, start(model, base)?)
+}
+
+/// [`raise()`] of any energy by any kernel that is its own time reversal: no units are summed out, and states are weighed by their whole
+/// energies, as in [`super::ais_by`]. Samples have all rows of a state.
+///
+/// Metropolis-Hastings kernels are reversible ([`crate::samplers::Mala`], [`crate::samplers::Hmc`],
+/// [`crate::samplers::GibbsWithGradients`], [`crate::samplers::DiscreteLangevin`] with acceptance), and so many moves of one kernel after
+/// the other; of two kernels A and B, the order A B is not, but A B A is, and drawing one of the two. [`BlockGibbs`] is not. By one that is
+/// not, the number is no bound; which cannot be checked here.
+///
+/// [`BlockGibbs`]: crate::samplers::BlockGibbs
+///
+/// # Errors
+/// Those of [`raise()`] but for latent units, which this takes for data; and [`Error::Value`] if units have no distribution of their own.
+///
+/// ```
+/// use harmonium::eval::{Ais, Raise, raise_by};
+/// use harmonium::{Mat, models::Boltzmann, samplers::GibbsWithGradients, units::Spin};
+/// let machine = Boltzmann::new((6, Spin)); // all parameters zero
+/// let settings = Raise { betas: Ais::linear(10), ..Raise::default() };
+/// let bound = raise_by(&machine, &[0.0; 6], &Mat::from_element(6, 4, 1.0), &settings, &GibbsWithGradients::new(1))?;
+/// assert!((bound.value + 64f64.ln()).abs() < 1e-4);
+/// # Ok::<(), harmonium::Error>(())
+/// ```
+pub fn raise_by<M, K>(
+    model: &M,
+    base: &[f32],
+    samples: &dyn Samples,
+    settings: &Raise,
+    kernel: &K,
+) -> Result<LowerBound>
+where
+    M: Energy + ?Sized,
+    K: for<'a> Kernel<Annealed<'a, M>>,
+{
+    settings.check()?;
+    check_base(model, base)?;
+    let log_z0 = start(model, base)?;
+    let log_f = minus_energies(model, samples)?;
+    bounds(model, &ByKernel { model, base, kernel }, (samples, log_f), settings, log_z0)
+}
+
+/// `log f(x) = -E(x)` of all samples.
+fn minus_energies<M: Energy + ?Sized>(model: &M, samples: &dyn Samples) -> Result<Vec<f64>> {
+    refuse_given(model, "one log Z for all samples")?;
+    if samples.n_rows() != model.n_rows() {
+        return Err(Error::shape("rows of samples, which are whole states", model.n_rows(), samples.n_rows()));
+    }
+    let (units, mut log_f) = (discrete_units_of(model, model.n_rows()), vec![]);
+    in_chunks(samples, |first, x| {
+        check_values(&units, x, first)?;
+        check_ranges(model, x, first)?;
+        let mut energies = vec![0.0; x.ncols()];
+        model.energy(x, &mut energies);
+        log_f.extend(energies.into_iter().map(|e| -e));
+        Ok(())
+    })?;
+    Ok(log_f)
+}
+
+/// From the samples that are chosen, back to the base-rate model, with `log f` of all.
+fn bounds<M: Energy + ?Sized>(
+    model: &M,
+    transitions: &impl Transitions,
+    (samples, log_f): (&dyn Samples, Vec<f64>),
+    settings: &Raise,
+    log_z0: f64,
+) -> Result<LowerBound> {
+    let chosen = choose(log_f.len(), settings);
     let mut bounds = Vec::with_capacity(chosen.len());
     for part in chosen.chunks((COLUMNS / settings.chains).max(1)) {
-        let gains = back(&annealing, samples, part, settings, bounds.len())?;
+        let gains = back(model.n_rows(), transitions, (samples, part), settings, bounds.len());
         let bound = |(&index, gains): (&usize, &[f64])| {
             let inverse = LogPartition::from_log_weights(gains.to_vec());
             let log_partition = log_z0 - inverse.value;
@@ -139,6 +205,16 @@ pub fn raise<M: Marginal + Learn + ?Sized>(
     Ok(LowerBound::of(&log_f, bounds))
 }
 
+impl Raise {
+    fn check(&self) -> Result<()> {
+        check_betas(&self.betas)?;
+        match self.chains {
+            0 => Err(Error::value("the number of chains of a sample", "at least 1", 0)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Which samples chains start from, in the order of the data.
 fn choose(n: usize, settings: &Raise) -> Vec<usize> {
     let wanted = if settings.samples == 0 { n } else { settings.samples.min(n) };
@@ -148,42 +224,20 @@ fn choose(n: usize, settings: &Raise) -> Vec<usize> {
     chosen
 }
 
-/// `log Z₀/Ẑ` of every chain of the samples `part`, of which the first is number `first` of those chosen.
-fn back<M: Marginal + Learn + ?Sized>(
-    annealing: &Annealing<'_, M>,
-    samples: &dyn Samples,
-    part: &[usize],
+/// `log Z₀/Ẑ` of every chain of the samples `part`, of which the first is number `first` of those chosen; states of this height.
+fn back(
+    height: usize,
+    transitions: &impl Transitions,
+    (samples, part): (&dyn Samples, &[usize]),
     settings: &Raise,
     first: usize,
-) -> Result<Vec<f64>> {
+) -> Vec<f64> {
     let index: Vec<usize> = part.iter().flat_map(|&n| std::iter::repeat_n(n, settings.chains)).collect();
     let mut v = Mat::zeros(samples.n_rows(), index.len());
     samples.gather(0, &index, v.columns_mut(0, index.len()));
     let seed = derive(derive(settings.seed, "reverse annealing"), &first.to_string());
-    let mut chains = Chains::at_visible(annealing.model, v.as_view(), seed)?;
-    Ok(chains.each(|slab, rng| annealing.back(&settings.betas, slab, rng)).concat())
-}
-
-impl<M: Marginal + ?Sized> Annealing<'_, M> {
-    /// `Σ log fₖ₋₁(xₖ₋₁) - log fₖ(xₖ₋₁)` of every column: from the last temperature to the first, a move at each, and only then
-    /// the weight of where it leads.
-    fn back(&self, betas: &[f32], slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Vec<f64> {
-        let mut gains = vec![0.0; slab.ncols()];
-        let mut at_zero = vec![0.0; slab.ncols()];
-        for pair in betas.windows(2).rev() {
-            self.move_back(pair[1], slab, rng);
-            self.weigh(pair[1], pair[0], slab, &mut at_zero, &mut gains);
-        }
-        gains
-    }
-    /// The reversal of a sweep: the blocks summed out given all others, then the others from the last to the first.
-    fn move_back(&self, beta: f32, slab: &mut Slab<'_>, rng: &mut Streams<'_>) {
-        let is_summed = among(self.summed);
-        let others = (0..self.model.blocks().len()).rev().filter(|b| !is_summed(b));
-        for b in self.summed.iter().copied().chain(others) {
-            slab.respond(self.model, b, &mut Response::sample(rng).tempered(beta, self.base));
-        }
-    }
+    let mut chains = Chains::new(v.resize_vertically(height, 0.0), seed);
+    chains.each(|slab, rng| transitions.run_back(&settings.betas, slab, rng)).concat()
 }
 
 impl LowerBound {

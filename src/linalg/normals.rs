@@ -114,7 +114,7 @@ mod tests {
     fn logarithm_and_angle_against_double_precision() {
         let (mut log, mut circle) = (0f64, 0f64);
         for i in 0..=2_000_000u32 {
-            let u = (f64::from(i) * 1073.741_824 + 0.5) as f32 / (1u32 << 31) as f32;
+            let u = (f64::from(i) * 1_073.741_824 + 0.5) as f32 / (1u32 << 31) as f32;
             let exact = f64::from(u).ln();
             log = log.max((f64::from(ln(u)) - exact).abs() / (exact.abs() + 1e-7));
             let a = (f64::from(i) / 1e6 - 1.0) * std::f64::consts::FRAC_PI_4;

@@ -175,7 +175,15 @@ impl<M: Learn + ?Sized, N: Negative<M>, P: Positive<M>> Objective<M> for Contras
             self.coordinates.observe(data);
             self.sparsity.iter_mut().for_each(|s| s.observe(model, data));
         };
-        model.grad_contrast((positive, data_weights), (states, model_weights), grad, &mut observe);
+        if self.energies.as_ref().is_some_and(|e| e.penalty > 0.0) {
+            // The penalty weighs states as they are, of which nothing may be averaged out.
+            grad.as_mut_slice().fill(0.0);
+            model.grad_params(positive.x(), data_weights, grad);
+            observe(grad);
+            model.grad_params(states.x(), model_weights, grad);
+        } else {
+            model.grad_contrast((positive, data_weights), (states, model_weights), grad, &mut observe);
+        }
         self.coordinates.carry(model, (positive, data_weights), grad)?;
         if let Some(sparsity) = &self.sparsity {
             sparsity.add(model, self.coordinates.gains(), grad);

@@ -27,6 +27,10 @@ impl Energies {
     pub fn penalised(penalty: f32) -> Self {
         Self { penalty, ..Self::default() }
     }
+    /// The same with another limit.
+    pub fn within(self, limit: f64) -> Self {
+        Self { limit, ..self }
+    }
     /// The gap, and the weights of both phases with the penalty in them.
     pub(super) fn weigh<M: Learn + ?Sized>(
         &mut self,

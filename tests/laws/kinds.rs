@@ -5,7 +5,9 @@ use crate::cases;
 use harmonium::eval::exact_log_partition;
 use harmonium::io::{load_rbm, save_rbm};
 use harmonium::models::{Kind, Rbm, zero_sum};
-use harmonium::units::{Bernoulli, Binomial, Gaussian, LogPrecision, Relu, Softmax, Spin, label};
+use harmonium::units::{
+    Bernoulli, Binomial, Gaussian, LogPrecision, Real, Relu, Softmax, Spin, TruncatedExponential, label,
+};
 use harmonium::{ChainRng, Energy, Learn, Mat, Train, Unit, laws};
 use rand::RngExt;
 use std::ops::RangeInclusive;
@@ -95,6 +97,46 @@ fn every_pair_keeps_all_laws() {
         }
     }
 }
+/// Units on [0, 1] on either side, and against the kind of a user's own that is the same.
+#[test]
+fn grey_units_keep_all_laws() {
+    let grey: Arc<dyn Unit> = Arc::new(TruncatedExponential);
+    let others: [(usize, Arc<dyn Unit>); 3] = [(3, Arc::new(Bernoulli)), (3, grey.clone()), (2, Arc::new(Relu))];
+    for (seed, (n, other)) in (1..).zip(others) {
+        for mut rbm in [
+            cases::strong((3, grey.clone()), (n, other.clone()), seed),
+            cases::strong((n, other.clone()), (3, grey.clone()), seed),
+        ] {
+            for verdict in laws::model(&mut rbm, seed) {
+                verdict.unwrap_or_else(|broken| panic!("{}, seed {seed}: {broken}", cases::name(&rbm)));
+            }
+        }
+    }
+    for f in [-300.0f32, -9.0, -0.3, -1e-3, 0.0, 1e-7, 0.02, 0.5, 12.0, 300.0] {
+        let own = |unit: &dyn Unit| {
+            let [mut mean, mut variance, mut back] = [[0.0f32]; 3];
+            unit.mean(&[], &[f], &mut mean);
+            unit.variance(&[], &[f], &mut variance);
+            unit.field_of_mean(&[], &mean, &mut back);
+            [unit.log_partition(&[], &[f]), mean[0].into(), variance[0].into(), back[0].into()]
+        };
+        for (a, b) in own(&TruncatedExponential).into_iter().zip(own(&Interval)) {
+            assert!((a - b).abs() <= 3e-6 * (1.0 + b.abs()), "{f}: {a} and {b}");
+        }
+    }
+}
+/// Units without a density of their own say so, and give no numbers that could be taken for some.
+#[test]
+fn real_units_have_nothing_of_their_own() {
+    let (mut out, mut rng) = ([0.0; 2], ChainRng::new(1));
+    assert_eq!((Real.log_partition(&[], &[0.0, 1.0]), Real.log_partition(&[], &[])), (f64::INFINITY, 0.0));
+    assert_eq!((Real.base_energy(&[], &[3.0]), Real.range(), Real.support()), (0.0, Gaussian.range(), None));
+    Real.sample(&[], &[0.0; 2], &mut out, &mut rng);
+    assert!(out.iter().all(|x| x.is_nan()));
+    let rbm = Rbm::new((2, Real), (2, Bernoulli));
+    assert!(harmonium::base_rate::base_rate(&rbm, &[0.0; 2], 0.0).is_err());
+    assert!(harmonium::eval::ais(&rbm, &[0.0; 4], &Default::default()).is_err());
+}
 /// Machines whose layers are made of ranges of different units.
 pub(crate) fn ranges(seed: u64) -> [Rbm; 3] {
     let bits: Kind = (2, Arc::new(Bernoulli));
@@ -137,7 +179,9 @@ fn a_layer_in_pieces_is_the_layer() {
 fn files_and_conversions_know_ranges() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ranges.safetensors");
-    for rbm in ranges(5) {
+    let grey: [Kind; 2] = [(3, Arc::new(TruncatedExponential)), (2, Arc::new(Real))];
+    let more = cases::random(Rbm::with_layers(&grey, &[(2, Arc::new(Bernoulli))]), 0.5, 1);
+    for rbm in ranges(5).into_iter().chain([more]) {
         save_rbm(&rbm, &[].into(), &path).unwrap();
         let (back, _) = load_rbm(&path).unwrap();
         let kinds = |m: &Rbm| m.blocks().iter().map(|b| (b.rows.clone(), label(&*b.unit))).collect::<Vec<_>>();
@@ -160,7 +204,7 @@ fn files_and_conversions_know_ranges() {
 #[test]
 fn units_keep_the_law_whatever_their_number() {
     for seed in 0..20 {
-        let kinds: [Arc<dyn Unit>; 8] = [
+        let kinds: [Arc<dyn Unit>; 9] = [
             Arc::new(Softmax { q: 1 }),
             Arc::new(Softmax { q: 2 }),
             Arc::new(Softmax { q: 10 }),
@@ -169,6 +213,7 @@ fn units_keep_the_law_whatever_their_number() {
             Arc::new(Binomial { n: 255 }),
             Arc::new(Relu),
             Arc::new(LogPrecision),
+            Arc::new(TruncatedExponential),
         ];
         for kind in kinds {
             laws::unit(&*kind, seed).unwrap_or_else(|broken| panic!("{kind:?}, seed {seed}: {broken}"));

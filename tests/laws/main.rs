@@ -3,7 +3,9 @@
 //! energies is held against them by `harmonium::laws` (`kit`), which must catch planted bugs (`teeth`). To put another
 //! RBM under all of them, add a line to `cases`.
 
+mod algebra;
 mod annealed;
+mod annealing_by;
 mod answers;
 mod belief_net;
 mod boltzmann;
@@ -46,6 +48,7 @@ mod partition;
 mod perplexity;
 mod raise;
 mod reference;
+mod replay;
 mod resume;
 mod routes;
 mod score_matching;
