@@ -1,6 +1,6 @@
 //! A model of one's own: what it takes to learn, to be sampled and to be evaluated is an energy and its derivatives, by hand.
 
-use harmonium::linalg::{col, dot};
+use harmonium::linalg::col;
 use harmonium::params::Role;
 use harmonium::units::Real;
 use harmonium::{Block, Curved, Directional, Energy, Learn, Mat, MatMut, MatRef, Params, Score, Train, Version, Weigh};
@@ -16,6 +16,11 @@ pub(crate) struct Ica {
     params: Params,
     blocks: Vec<Block>,
     sharpness: Option<f64>,
+}
+
+/// In double precision; four factors need no fast kernel.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 impl Ica {

@@ -57,7 +57,7 @@ struct Settings {
     /// Folder for what is written [default: target/ica]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Random mixing matrices [default: 100]
+    /// Random mixing matrices [default: 20]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     mixings: Option<usize>,
     /// Random starts of each descent, of which the lowest end counts
@@ -69,7 +69,7 @@ struct Settings {
 }
 impl Settings {
     fn mixings(&self) -> usize {
-        self.mixings.unwrap_or(if self.quick { 6 } else { 100 })
+        self.mixings.unwrap_or(if self.quick { 6 } else { 20 })
     }
     fn sizes(&self) -> Vec<usize> {
         let most = if self.quick { 1000 } else { 16_000 };
