@@ -6,7 +6,14 @@
 //! cargo run --release --example ica
 //! ```
 //!
-//! NUMBERS
+//! Medians over 20 random mixing matrices of condition number below 10, log10 of the squared error of the filters, from 250 to 16,000
+//! samples (published, over 500 matrices, in brackets): noise-contrastive -0.54 to -2.70 (-0.57 to -2.6), slope -1.16; maximum likelihood
+//! -1.18 to -3.11 (-1.1 to -3.1); contrastive divergence -0.88 to -3.00 (-0.9 to -2.9); score matching 0.64 to -1.47 (1.0 to -1.45). The
+//! normaliser is off by 0.025 at 16,000. All 420 descents came to rest. About five minutes of one core (8 minutes on two busy
+//! ones). (Seed 1.)
+//!
+//! Descents start at filters that whiten the samples, turned at random; of two such starts the lower end counts. The noise is drawn once,
+//! from a normal distribution with the samples' mean and covariance, one draw a sample.
 mod bfgs;
 #[path = "../common/mod.rs"]
 mod common;
@@ -300,7 +307,7 @@ fn draw(sizes: &[usize], errors: &[Vec<f64>], log_partition: &[f64], to: &Path) 
         series: METHODS.iter().zip(errors).map(line).collect(),
     };
     let normaliser = Panel {
-        title: "log10 of the median squared error of the log-partition, by noise-contrastive estimation".into(),
+        title: "the same of the log-partition".into(),
         x_label: filters.x_label.clone(),
         series: vec![Series { name: METHODS[0].into(), points: points(log_partition) }],
     };
