@@ -1,5 +1,5 @@
-//! The method of Broyden, Fletcher, Goldfarb and Shanno, for few parameters: it finds the bottom of a loss to the last digits that single
-//! precision has, kinks or not, and can tell that it did.
+//! The method of Broyden, Fletcher, Goldfarb and Shanno, for few parameters: it finds the bottom of a loss to the last
+//! digits that single precision has, kinks or not, and can tell that it did.
 //!
 //! Lewis and Overton, "Nonsmooth optimization via quasi-Newton methods", 2013.
 

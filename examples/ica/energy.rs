@@ -1,4 +1,5 @@
-//! A model of one's own: what it takes to learn, to be sampled and to be evaluated is an energy and its derivatives, by hand.
+//! A model of one's own: what it takes to learn, to be sampled and to be evaluated is an energy and its derivatives, by
+//! hand.
 
 use harmonium::linalg::col;
 use harmonium::params::Role;
@@ -7,10 +8,11 @@ use harmonium::{Block, Curved, Directional, Energy, Learn, Mat, MatMut, MatRef, 
 use std::f64::consts::{LN_2, SQRT_2};
 use std::sync::Arc;
 
-/// `E(x) = √2 Σᵢ |bᵢᵀx|`: independent Laplacian sources `bᵢᵀx` of unit variance. Its parameters are the filters `bᵢ`, the columns of one
-/// matrix.
+/// `E(x) = √2 Σᵢ |bᵢᵀx|`: independent Laplacian sources `bᵢᵀx` of unit variance. Its parameters are the filters `bᵢ`,
+/// the columns of one matrix.
 ///
-/// With `sharpness` κ, `|s|` is `log cosh(κs) / κ`, whose derivative is `tanh κs`: for score matching, which needs a second one.
+/// With `sharpness` κ, `|s|` is `log cosh(κs) / κ`, whose derivative is `tanh κs`: for score matching, which needs a
+/// second one.
 #[derive(Clone, Debug)]
 pub(crate) struct Ica {
     params: Params,
@@ -35,7 +37,8 @@ impl Ica {
     pub(crate) fn filters(&self) -> Mat {
         self.params.mat(0).transpose()
     }
-    /// `log Z = n log √2 - log |det B|`: each source has the density `exp(-√2 |s|) / √2`, and volumes shrink by the determinant.
+    /// `log Z = n log √2 - log |det B|`: each source has the density `exp(-√2 |s|) / √2`, and volumes shrink by the
+    /// determinant.
     pub(crate) fn log_partition(b: &Mat) -> f64 {
         0.5 * LN_2 * b.nrows() as f64 - b.map(f64::from).determinant().abs().ln()
     }
@@ -107,7 +110,8 @@ impl Train for Ica {
 }
 /// By differences, as provided: nothing here learns from slopes alone.
 impl Directional for Ica {}
-/// Of the smooth energy `Σ φ(sᵢ)` along `u`: the slope is `Σ φ'(sᵢ) tᵢ` with `tᵢ = bᵢᵀu`, the curvature `Σ φ''(sᵢ) tᵢ²`.
+/// Of the smooth energy `Σ φ(sᵢ)` along `u`: the slope is `Σ φ'(sᵢ) tᵢ` with `tᵢ = bᵢᵀu`, the curvature `Σ φ''(sᵢ)
+/// tᵢ²`.
 impl Curved for Ica {
     fn grad_curvatures(&self, x: MatRef<'_>, u: MatRef<'_>, weigh: &Weigh<'_>, grad: &mut Params) {
         let n = self.n();

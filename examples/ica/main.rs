@@ -1,19 +1,19 @@
-//! Four ways to learn an energy that one writes oneself: independent component analysis of four Laplacian sources, `E(x) = √2 Σᵢ |bᵢᵀx|`,
-//! by noise-contrastive estimation (which finds the normaliser too), maximum likelihood, contrastive divergence and score matching, from
-//! more and more data (Gutmann and Hyvärinen 2010).
+//! Four ways to learn an energy that one writes oneself: independent component analysis of four Laplacian sources,
+//! `E(x) = √2 Σᵢ |bᵢᵀx|`, by noise-contrastive estimation (which finds the normaliser too), maximum likelihood,
+//! contrastive divergence and score matching, from more and more data (Gutmann and Hyvärinen 2010).
 //!
 //! ```text
 //! cargo run --release --example ica
 //! ```
 //!
-//! Medians over 20 random mixing matrices of condition number below 10, log10 of the squared error of the filters, from 250 to 16,000
-//! samples (published, over 500 matrices, in brackets): noise-contrastive -0.54 to -2.70 (-0.57 to -2.6), slope -1.16; maximum likelihood
-//! -1.18 to -3.11 (-1.1 to -3.1); contrastive divergence -0.88 to -3.00 (-0.9 to -2.9); score matching 0.64 to -1.47 (1.0 to -1.45). The
-//! normaliser is off by 0.025 at 16,000. All 420 descents came to rest. About five minutes of one core (8 minutes on two busy
-//! ones). (Seed 1.)
+//! Medians over 20 random mixing matrices of condition number below 10, log10 of the squared error of the filters, from
+//! 250 to 16,000 samples (published, over 500 matrices, in brackets): noise-contrastive -0.54 to -2.70 (-0.57 to -2.6),
+//! slope -1.16; maximum likelihood -1.18 to -3.11 (-1.1 to -3.1); contrastive divergence -0.88 to -3.00 (-0.9 to -2.9);
+//! score matching 0.64 to -1.47 (1.0 to -1.45). The normaliser is off by 0.025 at 16,000. All 420 descents came to
+//! rest. About five minutes of one core (8 minutes on two busy ones). (Seed 1.)
 //!
-//! Descents start at filters that whiten the samples, turned at random; of two such starts the lower end counts. The noise is drawn once,
-//! from a normal distribution with the samples' mean and covariance, one draw a sample.
+//! Descents start at filters that whiten the samples, turned at random; of two such starts the lower end counts. The
+//! noise is drawn once, from a normal distribution with the samples' mean and covariance, one draw a sample.
 mod bfgs;
 #[path = "../common/mod.rs"]
 mod common;
@@ -281,7 +281,8 @@ fn likelihood(model: &Ica, x: &Mat) -> Valued {
     grad.as_mut_slice().iter_mut().zip(inverse.as_slice()).for_each(|(g, i)| *g -= i);
     (energies.iter().sum::<f64>() / n as f64 + Ica::log_partition(&b), grad.as_slice().to_vec())
 }
-/// Contrastive divergence by one trajectory of three leapfrog steps, of a length that is accepted nine times of ten where learning starts.
+/// Contrastive divergence by one trajectory of three leapfrog steps, of a length that is accepted nine times of ten
+/// where learning starts.
 fn diverge(start: &Mat, x: &Mat, seed: u64) -> Result<(Mat, f64)> {
     let mut model = Ica::new(start, None);
     let some = x.columns(0, x.ncols().min(500)).clone_owned();

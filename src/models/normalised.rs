@@ -1,10 +1,12 @@
-//! An energy with its log-partition as a parameter: `E(x) = E_M(x) + c`, so that `exp(-E)` itself is meant to be the density.
+//! An energy with its log-partition as a parameter: `E(x) = E_M(x) + c`, so that `exp(-E)` itself is meant to be the
+//! density.
 //!
 //! Only objectives that tell whether the density sums to one can learn `c`: noise-contrastive estimation
 //! ([`crate::objectives::NoiseContrastive`]). For all others it changes nothing, and has no gradient.
 //!
 //! ## References
-//! - Gutmann and Hyvärinen, "Noise-contrastive estimation: a new estimation principle for unnormalized statistical models", 2010.
+//! - Gutmann and Hyvärinen, "Noise-contrastive estimation: a new estimation principle for unnormalized statistical
+//!   models", 2010.
 
 use crate::linalg::axpy;
 use crate::params::Role;
@@ -14,7 +16,8 @@ use crate::{
 };
 use std::ops::Range;
 
-/// `E(x) = E_M(x) + c` with a model `M` and a number `c` for its log-partition; `log p(x) = -E(x)`, as far as `c` is right.
+/// `E(x) = E_M(x) + c` with a model `M` and a number `c` for its log-partition; `log p(x) = -E(x)`, as far as `c` is
+/// right.
 ///
 /// Parameters: those of the model, and `log_partition` c.
 ///

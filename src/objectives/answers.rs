@@ -1,9 +1,10 @@
-//! Learning which answer has the lowest energy: the loss functionals of energies `E(u, y)` with a finite set of answers `y`, classes or a
-//! grid of reals.
+//! Learning which answer has the lowest energy: the loss functionals of energies `E(u, y)` with a finite set of answers
+//! `y`, classes or a grid of reals.
 //!
-//! A loss is a function of the energies of all answers and of which is correct, so its gradient is a signed weighting of the answers. Not
-//! every loss will do: one that only pulls the energy of correct answers down can be content with an energy that is the same everywhere
-//! ("collapse"), unless the architecture forbids it. What pushes other answers up has a margin:
+//! A loss is a function of the energies of all answers and of which is correct, so its gradient is a signed weighting
+//! of the answers. Not every loss will do: one that only pulls the energy of correct answers down can be content with
+//! an energy that is the same everywhere ("collapse"), unless the architecture forbids it. What pushes other answers up
+//! has a margin:
 //!
 //! | loss | `L`, with `E⁺` of the correct answer, `E⁻` of the most offending other | margin |
 //! |---|---|---|
@@ -19,8 +20,8 @@
 //! | [`AnswerLoss::Mee`] | `1 - exp(-βE⁺) / Σ exp(-βE)` | above 0 |
 //!
 //! ## References
-//! - LeCun, Chopra, Hadsell, Ranzato and Huang, "A tutorial on energy-based learning", 2006 (table 1, whose square-square loss is printed
-//!   with a minus sign for the plus of its text).
+//! - LeCun, Chopra, Hadsell, Ranzato and Huang, "A tutorial on energy-based learning", 2006 (table 1, whose
+//!   square-square loss is printed with a minus sign for the plus of its text).
 //! - LeCun and Huang, "Loss functions for discriminative training of energy-based models", 2005.
 
 use super::batch::{check_weights, refuse_missing, shares};
@@ -79,9 +80,10 @@ pub enum AnswerLoss {
 }
 
 impl AnswerLoss {
-    /// The loss of some energies, of which number `correct` is that of the correct answer; its derivatives by all of them are written to
-    /// `slopes`. At a kink, the derivative of the side that is at rest; of answers with the same energy, the first is the most offending.
-    /// `may_offend` says which of the others are incorrect: those near the correct one may be good enough.
+    /// The loss of some energies, of which number `correct` is that of the correct answer; its derivatives by all of
+    /// them are written to `slopes`. At a kink, the derivative of the side that is at rest; of answers with the same
+    /// energy, the first is the most offending. `may_offend` says which of the others are incorrect: those near the
+    /// correct one may be good enough.
     ///
     /// ```
     /// use harmonium::objectives::AnswerLoss;
@@ -186,8 +188,9 @@ impl AnswerLoss {
     }
 }
 
-/// `∇` of an [`AnswerLoss`], averaged over the batch; the loss it reports is that average. The answers are values of the last rows of a
-/// state, and the correct answer of a sample is that which is nearest to what it has there: real answers are rounded to the grid.
+/// `∇` of an [`AnswerLoss`], averaged over the batch; the loss it reports is that average. The answers are values of
+/// the last rows of a state, and the correct answer of a sample is that which is nearest to what it has there: real
+/// answers are rounded to the grid.
 ///
 /// ```
 /// use harmonium::models::neural::{Activation, Predictor};
@@ -195,7 +198,8 @@ impl AnswerLoss {
 /// use harmonium::{Batch, Learn, Mat, units::Softmax};
 /// use std::sync::Arc;
 /// let net = Predictor::new(2, &[(4, Activation::Tanh)], &[(3, Arc::new(Softmax { q: 3 }))]);
-/// let x = Mat::from_fn(5, 6, |i, j| if i < 2 || i == 2 + j % 3 { 1.0 } else { 0.0 }); // two inputs, and one of three classes
+/// // Two inputs, and one of three classes.
+/// let x = Mat::from_fn(5, 6, |i, j| if i < 2 || i == 2 + j % 3 { 1.0 } else { 0.0 });
 /// let batch = Batch { x: x.as_view(), weights: &[1.0; 6], missing: None, step: 0 };
 /// let mut objective = Answers::new(Mat::identity(3, 3), AnswerLoss::Hinge { margin: 1.0 });
 /// let report = objective.gradient(&net, &batch, &mut net.params().zeros_like())?;
@@ -227,8 +231,8 @@ impl Answers {
     pub fn tolerant(self, tolerance: f32) -> Self {
         Self { tolerance, ..self }
     }
-    /// The energies of all answers (answers × samples) to what samples have in their first rows; what they have in the last is not looked
-    /// at. The best answer is the one that has the lowest.
+    /// The energies of all answers (answers × samples) to what samples have in their first rows; what they have in the
+    /// last is not looked at. The best answer is the one that has the lowest.
     ///
     /// # Errors
     /// [`Error::Shape`] if the samples have not the model's rows, or the answers more than these.
@@ -331,9 +335,9 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 
 impl<M: Learn + ?Sized> Objective<M> for Answers {
     /// # Errors
-    /// [`Error::Intractable`] if the model has latent units, [`Error::Shape`] if the batch has not its rows or a weight for each sample, or
-    /// answers have too many rows, [`Error::Value`] if entries are missing, a weight is no number, there are fewer than two answers, or the
-    /// number of the loss or the tolerance is outside its range.
+    /// [`Error::Intractable`] if the model has latent units, [`Error::Shape`] if the batch has not its rows or a weight
+    /// for each sample, or answers have too many rows, [`Error::Value`] if entries are missing, a weight is no number,
+    /// there are fewer than two answers, or the number of the loss or the tolerance is outside its range.
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         self.check(model, batch)?;
         grad.as_mut_slice().fill(0.0);

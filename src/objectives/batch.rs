@@ -24,7 +24,8 @@ pub(super) fn refuse_missing(batch: &Batch<'_>, what: &str, expected: &str) -> R
         false => Ok(()),
     }
 }
-/// Whether every unit of the samples that are present is discrete and has one of its values, as `what` asks for: means are no data here.
+/// Whether every unit of the samples that are present is discrete and has one of its values, as `what` asks for: means are
+/// no data here.
 pub(super) fn check_values<M: Energy + ?Sized>(model: &M, batch: &Batch<'_>, what: &str) -> Result<()> {
     for (rows, unit) in runs(model.blocks()) {
         let Some(values) = unit.support() else {

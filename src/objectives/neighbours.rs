@@ -1,10 +1,11 @@
-//! What a discrete energy learns from its neighbours: the states that differ from a datum in one unit. Their energies alone are asked
-//! for, no field, no chain, no log Z; so any energy of discrete units without latent rows can learn, networks on bits among them.
+//! What a discrete energy learns from its neighbours: the states that differ from a datum in one unit. Their energies
+//! alone are asked for, no field, no chain, no log Z; so any energy of discrete units without latent rows can learn,
+//! networks on bits among them.
 //!
-//! A flip of a bit is one neighbour, another value of a unit of `q` values is one of `q - 1`. Every loss here is a sum over units of a
-//! function of the differences `d_y = E(x) - E(x with unit i at y)`, so its gradient is a signed weighting of the datum and its
-//! neighbours. They are made and judged in pieces of bounded memory. Machines whose units have fields learn the pseudo-likelihood faster
-//! by [`super::PseudoLikelihood`], from the fields.
+//! A flip of a bit is one neighbour, another value of a unit of `q` values is one of `q - 1`. Every loss here is a sum
+//! over units of a function of the differences `d_y = E(x) - E(x with unit i at y)`, so its gradient is a signed
+//! weighting of the datum and its neighbours. They are made and judged in pieces of bounded memory. Machines whose
+//! units have fields learn the pseudo-likelihood faster by [`super::PseudoLikelihood`], from the fields.
 //!
 //! ## References
 //! - Besag, "Statistical analysis of non-lattice data", 1975 (pseudo-likelihood).
@@ -27,22 +28,23 @@ const MOST: usize = 1 << 12;
 /// States whose energies one task computes.
 const CHUNK: usize = 256;
 
-/// What a unit of a datum costs, by the differences `d_y = E(x) - E(x with the unit at y)` to all other values `y` of it. Each is least
-/// on average, over any distribution of data, where the energy is that distribution's.
+/// What a unit of a datum costs, by the differences `d_y = E(x) - E(x with the unit at y)` to all other values `y` of
+/// it. Each is least on average, over any distribution of data, where the energy is that distribution's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NeighbourLoss {
     /// `-log p(x_i | all others) = log(1 + Σ_y exp d_y)`, in nats (Besag 1975).
     Pseudo,
     /// `Σ_y σ(d_y)²`, with `σ(d_y) = 1 / (1 + p(x) / p(y))` (Hyvärinen 2007, there for bits: one neighbour a unit).
     Ratio,
-    /// `Σ_y exp(½ d_y)`: how fast probability begins to flow from the datum to its neighbours, if all of it were at the data and the
-    /// model's dynamics took it away (Sohl-Dickstein and others 2011). The paper leaves out neighbours that are data themselves. Here
-    /// they count, so that the loss is a mean over the data, and least at the truth where the data are all states.
+    /// `Σ_y exp(½ d_y)`: how fast probability begins to flow from the datum to its neighbours, if all of it were at the
+    /// data and the model's dynamics took it away (Sohl-Dickstein and others 2011). The paper leaves out neighbours
+    /// that are data themselves. Here they count, so that the loss is a mean over the data, and least at the truth
+    /// where the data are all states.
     Flow,
 }
 
-/// `∇` of a [`NeighbourLoss`], summed over units (of which `units` are drawn anew for every sample and update, if told) and averaged
-/// over the batch; the loss it reports is that average.
+/// `∇` of a [`NeighbourLoss`], summed over units (of which `units` are drawn anew for every sample and update, if told)
+/// and averaged over the batch; the loss it reports is that average.
 ///
 /// ```
 /// use harmonium::objectives::{NeighbourLoss, Neighbours, Objective};
@@ -59,8 +61,8 @@ pub enum NeighbourLoss {
 pub struct Neighbours {
     /// What a unit costs.
     pub loss: NeighbourLoss,
-    /// How many units of each sample are looked at in an update, at random without repetition, their costs scaled so that the mean is
-    /// that of all; all units, if none is told.
+    /// How many units of each sample are looked at in an update, at random without repetition, their costs scaled so
+    /// that the mean is that of all; all units, if none is told.
     pub units: Option<usize>,
     streams: StreamSet,
     weights: Vec<f32>,
@@ -213,9 +215,9 @@ fn choose(order: &mut Vec<usize>, n: usize, k: usize, rng: &mut ChainRng) {
 
 impl<M: Learn + ?Sized> Objective<M> for Neighbours {
     /// # Errors
-    /// [`Error::Intractable`] if the model has latent or real units, [`Error::Shape`] if the batch has not its rows or a weight for each
-    /// sample, [`Error::Value`] if entries are missing, a unit has a value that is none of its kind, a weight is no number, or no unit
-    /// is to be looked at.
+    /// [`Error::Intractable`] if the model has latent or real units, [`Error::Shape`] if the batch has not its rows or
+    /// a weight for each sample, [`Error::Value`] if entries are missing, a unit has a value that is none of its kind,
+    /// a weight is no number, or no unit is to be looked at.
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         self.check(model, batch)?;
         grad.as_mut_slice().fill(0.0);

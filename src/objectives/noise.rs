@@ -1,8 +1,8 @@
 //! Noise whose density is known: what data are told from.
 //!
-//! A [`NoiseDensity`] draws the rows of states that are not given, independently of those that are, and says how dense it is there. Noise
-//! that is like the data tells most of how they differ from it: a [`GaussianNoise`] has their mean and covariance, a [`BaseRateNoise`]
-//! their means, in units of any kind.
+//! A [`NoiseDensity`] draws the rows of states that are not given, independently of those that are, and says how dense
+//! it is there. Noise that is like the data tells most of how they differ from it: a [`GaussianNoise`] has their mean
+//! and covariance, a [`BaseRateNoise`] their means, in units of any kind.
 
 use crate::base_rate::base_rate;
 use crate::linalg::{col, dot};
@@ -60,8 +60,8 @@ impl GaussianNoise {
     /// With this mean and covariance.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the covariance has not the mean's rows and columns, [`Error::Value`] if it is not positive definite, or a mean
-    /// is no number.
+    /// [`Error::Shape`] if the covariance has not the mean's rows and columns, [`Error::Value`] if it is not positive
+    /// definite, or a mean is no number.
     pub fn new(mean: DVector<f64>, covariance: DMatrix<f64>) -> Result<Self> {
         let n = mean.len();
         if covariance.shape() != (n, n) {
@@ -80,7 +80,8 @@ impl GaussianNoise {
         let log_det: f64 = factor.diagonal().iter().map(|d| d.ln()).sum();
         Ok(Self { mean, factor, log_norm: -log_det - 0.5 * n as f64 * TAU.ln() })
     }
-    /// With the mean and the covariance of samples (rows × samples), and `ridge` added to all variances: for rows that do not vary.
+    /// With the mean and the covariance of samples (rows × samples), and `ridge` added to all variances: for rows that
+    /// do not vary.
     ///
     /// # Errors
     /// [`Error::Value`] if there are no samples, `ridge` is below 0, or the covariance is not positive definite.
@@ -127,7 +128,8 @@ impl NoiseDensity for GaussianNoise {
     }
 }
 
-/// Units that are independent of each other, with the means of data: the base-rate model, `log p_n = base·x - U(x) - Σ Γ(base)`.
+/// Units that are independent of each other, with the means of data: the base-rate model, `log p_n = base·x - U(x) - Σ
+/// Γ(base)`.
 ///
 /// ```
 /// use harmonium::{Mat, models::Boltzmann, objectives::{BaseRateNoise, NoiseDensity}, units::Bernoulli};
@@ -145,8 +147,9 @@ pub struct BaseRateNoise {
     log_partition: f64,
 }
 impl BaseRateNoise {
-    /// Units of the kinds of this model, with its parameters of single units as they are now, and fields such that their means are
-    /// `mean` (a row each, of given rows as well), drawn towards those at field 0 by the share `smoothing`.
+    /// Units of the kinds of this model, with its parameters of single units as they are now, and fields such that
+    /// their means are `mean` (a row each, of given rows as well), drawn towards those at field 0 by the share
+    /// `smoothing`.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not a mean for every row, and those of [`base_rate`].
@@ -191,8 +194,9 @@ impl NoiseDensity for BaseRateNoise {
     }
 }
 
-/// Draws of some noise that are made once and then used again and again, column by column, from the first in every update. With all data
-/// in every batch the loss is then one function of the parameters, which an optimiser can follow to its bottom.
+/// Draws of some noise that are made once and then used again and again, column by column, from the first in every
+/// update. With all data in every batch the loss is then one function of the parameters, which an optimiser can follow
+/// to its bottom.
 #[derive(Clone, Debug)]
 pub struct KeptNoise<N> {
     noise: N,

@@ -1,14 +1,15 @@
-//! Noise-contrastive estimation: the model learns to tell data from noise whose density is known, and so how dense the data are, their
-//! normaliser included.
+//! Noise-contrastive estimation: the model learns to tell data from noise whose density is known, and so how dense the
+//! data are, their normaliser included.
 //!
-//! With equal chances for a datum and each of its `ν` noise samples, the best guess is a logistic function of `log p(x) - log p_n(x) -
-//! log ν`; learning it is logistic regression with `log p(x) = -E(x)`. So the energy must be able to be normalised by itself: a
-//! [`crate::models::Normalised`] model has its log-partition as a parameter.
+//! With equal chances for a datum and each of its `ν` noise samples, the best guess is a logistic function of
+//! `log p(x) - log p_n(x) - log ν`; learning it is logistic regression with `log p(x) = -E(x)`. So the energy must be able
+//! to be normalised by itself: a [`crate::models::Normalised`] model has its log-partition as a parameter.
 //!
 //! ## References
-//! - Gutmann and Hyvärinen, "Noise-contrastive estimation: a new estimation principle for unnormalized statistical models", 2010.
-//! - Gutmann and Hyvärinen, "Noise-contrastive estimation of unnormalized statistical models, with applications to natural image
-//!   statistics", 2012.
+//! - Gutmann and Hyvärinen, "Noise-contrastive estimation: a new estimation principle for unnormalized statistical
+//!   models", 2010.
+//! - Gutmann and Hyvärinen, "Noise-contrastive estimation of unnormalized statistical models, with applications to
+//!   natural image statistics", 2012.
 
 use super::batch::{check_weights, refuse_missing, shares};
 use super::noise::NoiseDensity;
@@ -20,9 +21,9 @@ use crate::{Batch, Error, Learn, Mat, Params, Result, Resume, Saved};
 /// States whose energies one task computes.
 const CHUNK: usize = 256;
 
-/// `∇ -[log h(x) + Σₖ log(1 - h(yₖ))]`, averaged over the batch, with `ν` draws `yₖ` of noise for every datum `x`, and `h = p / (p + ν
-/// p_n)`, `p = exp(-E)`. The loss it reports is that average: `log(1 + ν) + ν log(1 + 1/ν)` if the model is the noise, which is
-/// `2 log 2` at `ν = 1`, and less if data can be told from it.
+/// `∇ -[log h(x) + Σₖ log(1 - h(yₖ))]`, averaged over the batch, with `ν` draws `yₖ` of noise for every datum `x`, and
+/// `h = p / (p + ν p_n)`, `p = exp(-E)`. The loss it reports is that average: `log(1 + ν) + ν log(1 + 1/ν)` if the
+/// model is the noise, which is `2 log 2` at `ν = 1`, and less if data can be told from it.
 ///
 /// Given rows of noise are those of its datum.
 ///
@@ -107,8 +108,9 @@ impl<N: NoiseDensity> NoiseContrastive<N> {
 
 impl<M: Learn + ?Sized, N: NoiseDensity> Objective<M> for NoiseContrastive<N> {
     /// # Errors
-    /// [`Error::Intractable`] if the model has latent units, [`Error::Shape`] if the batch has not its rows or a weight for each sample,
-    /// or the noise not its rows, [`Error::Value`] if entries are missing, a weight is no number, or there are no noise samples.
+    /// [`Error::Intractable`] if the model has latent units, [`Error::Shape`] if the batch has not its rows or a weight
+    /// for each sample, or the noise not its rows, [`Error::Value`] if entries are missing, a weight is no number, or
+    /// there are no noise samples.
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         self.check(model, batch)?;
         grad.as_mut_slice().fill(0.0);

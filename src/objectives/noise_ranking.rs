@@ -1,14 +1,15 @@
-//! Noise-contrastive estimation by rank, for conditional energies of real answers, `E(y | u)`: the answer must stand out among proposals
-//! that are drawn around it, whose density is known. No normaliser is learned, for it is that of the input, and falls out.
+//! Noise-contrastive estimation by rank, for conditional energies of real answers, `E(y | u)`: the answer must stand
+//! out among proposals that are drawn around it, whose density is known. No normaliser is learned, for it is that of
+//! the input, and falls out.
 //!
-//! The proposals of a datum `y₀` are draws of a mixture of normal distributions centred on it, of several widths: the narrow ones tell
-//! where the peak is, the wide ones what is far from it.
+//! The proposals of a datum `y₀` are draws of a mixture of normal distributions centred on it, of several widths: the
+//! narrow ones tell where the peak is, the wide ones what is far from it.
 //!
 //! ## References
-//! - Ma and Collins, "Noise contrastive estimation and negative sampling for conditional models: consistency and statistical
-//!   efficiency", 2018.
-//! - Gustafsson, Danelljan, Timofte and Schön, "How to train your energy-based model for regression", 2020 (also for `NCE+`, where the
-//!   answer is noisy itself).
+//! - Ma and Collins, "Noise contrastive estimation and negative sampling for conditional models: consistency and
+//!   statistical efficiency", 2018.
+//! - Gustafsson, Danelljan, Timofte and Schön, "How to train your energy-based model for regression", 2020 (also for
+//!   `NCE+`, where the answer is noisy itself).
 
 use super::batch::{check_weights, refuse_missing, shares};
 use super::{Objective, Report};
@@ -26,11 +27,12 @@ const MOST: usize = 1 << 12;
 /// States whose energies one task computes.
 const CHUNK: usize = 256;
 
-/// `∇ -log [e^{-E(y₀ | u)} / q(y₀)] / Σₘ [e^{-E(yₘ | u)} / q(yₘ)]`, the sum running over `y₀` and its proposals `yₘ` from `q`, averaged
-/// over the batch; the loss it reports is that average: `log(1 + proposals)` if the model does not know better than `q`.
+/// `∇ -log [e^{-E(y₀ | u)} / q(y₀)] / Σₘ [e^{-E(yₘ | u)} / q(yₘ)]`, the sum running over `y₀` and its proposals `yₘ`
+/// from `q`, averaged over the batch; the loss it reports is that average: `log(1 + proposals)` if the model does not
+/// know better than `q`.
 ///
-/// `q` is the mixture, in equal shares, of normal distributions around the datum with these deviations. `y₀` is the datum; with
-/// [`NoiseRanking::blurred`], the datum with noise of the same mixture, its variances less by a factor.
+/// `q` is the mixture, in equal shares, of normal distributions around the datum with these deviations. `y₀` is the
+/// datum; with [`NoiseRanking::blurred`], the datum with noise of the same mixture, its variances less by a factor.
 ///
 /// ```
 /// use harmonium::models::neural::{Activation, Predictor};
@@ -159,8 +161,9 @@ fn log_mixture(deviations: &[f32], y: &[f32], centre: &[f32]) -> f64 {
 
 impl<M: Learn + ?Sized> Objective<M> for NoiseRanking {
     /// # Errors
-    /// [`Error::Intractable`] if the model has latent or discrete units, [`Error::Shape`] if the batch has not its rows or a weight for
-    /// each sample, [`Error::Value`] if entries are missing, a weight is no number, or the settings are outside their range.
+    /// [`Error::Intractable`] if the model has latent or discrete units, [`Error::Shape`] if the batch has not its rows
+    /// or a weight for each sample, [`Error::Value`] if entries are missing, a weight is no number, or the settings are
+    /// outside their range.
     fn gradient(&mut self, model: &M, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         self.check(model, batch)?;
         grad.as_mut_slice().fill(0.0);

@@ -1,4 +1,5 @@
-//! Losses of energies of answers: slopes against differences, margins, and which of them collapse where the architecture lets them.
+//! Losses of energies of answers: slopes against differences, margins, and which of them collapse where the
+//! architecture lets them.
 
 use crate::neighbours::{gradient, random};
 use harmonium::models::Boltzmann;
@@ -79,8 +80,8 @@ fn losses_are_those_of_the_table_and_slopes_their_differences() {
     let alone = AnswerLoss::Hinge { margin: 1.0 }.judge(&[1.0, 0.0], 0, |_| false, &mut slopes[..2]);
     assert!(alone == 0.0 && slopes[..2] == [0.0; 2], "nobody offends");
 }
-/// Where all energies are the same, what has a margin drives the correct answer and others apart, and what has none is content. What has
-/// a margin `m` is at rest from there on.
+/// Where all energies are the same, what has a margin drives the correct answer and others apart, and what has none is
+/// content. What has a margin `m` is at rest from there on.
 #[test]
 fn margins_are_those_of_the_table() {
     for (l, loss) in LOSSES.into_iter().enumerate() {
@@ -176,8 +177,8 @@ fn reals_are_answered_on_a_grid() {
     }
 }
 
-/// Four inputs, and four classes of each: its own with probability 0.7, others with 0.1. Only energies that are the same for all answers
-/// have no energy at all answers that occur.
+/// Four inputs, and four classes of each: its own with probability 0.7, others with 0.1. Only energies that are the
+/// same for all answers have no energy at all answers that occur.
 fn noisy_classes() -> (Mat, Vec<f32>) {
     let corner = |k: usize| [if k & 1 == 1 { 1.0 } else { -1.0 }, if k & 2 == 2 { 1.0 } else { -1.0 }];
     let x = Mat::from_fn(6, 16, |i, j| match i {
@@ -195,8 +196,8 @@ fn train(model: &mut ImplicitRegression, objective: &mut Answers, (x, weights): 
         model.update(&mut |p| p.as_mut_slice().iter_mut().zip(&velocity).for_each(|(p, v)| *p += v));
     }
 }
-/// How far apart the highest and the lowest energy of answers are, averaged over inputs; and by how much the energy of the own class is
-/// below all others, at least.
+/// How far apart the highest and the lowest energy of answers are, averaged over inputs; and by how much the energy of
+/// the own class is below all others, at least.
 fn spread(model: &ImplicitRegression, objective: &Answers, x: &Mat) -> (f64, f64) {
     let energies = objective.energies(model, x.select_columns(&[0, 4, 8, 12]).as_view()).unwrap();
     let width = |e: &Vec<f64>| e.iter().fold(0f64, |m, e| m.max(*e)) - e.iter().fold(f64::INFINITY, |m, e| m.min(*e));
@@ -230,7 +231,8 @@ fn implicit_regression_collapses_by_losses_without_margin_alone() {
         }
     }
 }
-/// With an answer that is its own code, `E = ½‖G₁(u) - y‖²`, the loss of the energy is the squared error: no collapse is possible.
+/// With an answer that is its own code, `E = ½‖G₁(u) - y‖²`, the loss of the energy is the squared error: no collapse
+/// is possible.
 #[test]
 fn plain_regression_does_not_collapse_by_the_loss_of_the_energy() {
     let hidden = [(12, Activation::Tanh)];

@@ -1,5 +1,6 @@
 //! Objectives by states that differ in one unit: against enumeration in double precision, and what they find.
 
+use harmonium::models::neural::{Activation, NeuralEnergy};
 use harmonium::models::{Boltzmann, Kind, Rbm};
 use harmonium::objectives::{NeighbourLoss, Neighbours, Objective, PseudoLikelihood};
 use harmonium::params::Role;
@@ -203,7 +204,8 @@ fn pseudo_likelihood_by_energies_is_that_by_fields() {
     ];
     for (seed, machine) in machines.into_iter().enumerate() {
         let machine = random(machine, 0.5, seed as u64);
-        let counts = |_| Mat::from_fn(9, 30, |i, j| ((i * j) % 5) as f32); // too many states to draw from, if units count
+        // Too many states to draw from, if units count.
+        let counts = |_| Mat::from_fn(9, 30, |i, j| ((i * j) % 5) as f32);
         let x = laws::exact_draws(&machine, 30, 1).unwrap_or_else(counts);
         let weights: Vec<f32> = (0..30).map(|k| (k % 3) as f32).collect();
         let (fast, cost) = gradient(&mut PseudoLikelihood::default(), &machine, &x, &weights);
@@ -235,6 +237,8 @@ fn pieces_add_up() {
 #[test]
 fn neighbours_keep_the_law_of_objectives() {
     let (table, machine) = (mixed(2), random(Boltzmann::new((6, Spin)), 0.3, 1));
+    let hidden = [(5, Activation::Tanh), (4, Activation::Silu)];
+    let network = random(NeuralEnergy::new(0, &[(6, Arc::new(Spin))], &hidden), 0.5, 1);
     let spins = laws::exact_draws(&machine, 12, 1).unwrap();
     for loss in LOSSES {
         for units in [None, Some(2)] {
@@ -243,6 +247,7 @@ fn neighbours_keep_the_law_of_objectives() {
             let verdicts = [
                 laws::objective(&table, make, table.all().columns(0, 12).clone_owned().as_view()),
                 laws::objective(&machine, make, spins.as_view()),
+                laws::objective(&network, make, spins.as_view()),
                 laws::threads("neighbours", || gradient(&mut make(), &machine, &spins, &[1.0; 12]).0),
             ];
             verdicts.into_iter().for_each(|v| assert!(v.unwrap_or_else(|b| panic!("{loss:?}: {b}")).checks > 0));
@@ -267,8 +272,8 @@ fn the_probabilities_of_three_bits_are_found() {
         }
     }
 }
-/// Root mean square of the errors of couplings and biases that are learned from so many exact draws, which are counted as weights of
-/// states.
+/// Root mean square of the errors of couplings and biases that are learned from so many exact draws, which are counted
+/// as weights of states.
 fn error(loss: NeighbourLoss, truth: &Boltzmann, (x, n): (&Mat, usize), seed: u64) -> f64 {
     let draws = laws::exact_draws(truth, n, seed).unwrap();
     let number = |x: &[f32]| x.iter().enumerate().map(|(i, x)| usize::from(*x > 0.0) << i).sum::<usize>();
@@ -280,8 +285,8 @@ fn error(loss: NeighbourLoss, truth: &Boltzmann, (x, n): (&Mat, usize), seed: u6
     let n = 36 + 6;
     (pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / f64::from(n)).sqrt()
 }
-/// The error falls as n^-½. Root mean squares of 21 numbers that are estimated vary by 1 / √42 at most a run if they are independent;
-/// over six seeds by 0.063, and the slope over `log 64` by 0.021.
+/// The error falls as n^-½. Root mean squares of 21 numbers that are estimated vary by 1 / √42 at most a run if they
+/// are independent; over six seeds by 0.063, and the slope over `log 64` by 0.021.
 #[test]
 fn couplings_of_an_ising_machine_are_found_from_exact_draws() {
     let mut truth = random(Boltzmann::new((6, Spin)), 0.3, 3);

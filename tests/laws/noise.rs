@@ -1,5 +1,5 @@
-//! Learning from noise whose density is known: densities, losses and gradients against definitions in double precision, optima that are
-//! known, densities and normalisers that are found.
+//! Learning from noise whose density is known: densities, losses and gradients against definitions in double precision,
+//! optima that are known, densities and normalisers that are found.
 
 use crate::neighbours::{Table, descend, gradient, random};
 use harmonium::eval::exact_log_partition;
@@ -94,7 +94,8 @@ impl Learn for Quadratic {
         &self.params
     }
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
-        let (n, mut sums) = (self.n(), vec![0f64; grad.as_slice().len()]); // in double precision, for there may be many states
+        // In double precision, for there may be many states.
+        let (n, mut sums) = (self.n(), vec![0f64; grad.as_slice().len()]);
         for (x, w) in x.column_iter().zip(weights).filter(|(_, w)| **w != 0.0) {
             let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
             let ((u, y), w) = (wide.split_at(self.given), f64::from(*w));
@@ -290,7 +291,8 @@ fn the_loss_and_its_gradient_are_those_of_the_definition() {
         }
     }
 }
-/// If the model is the noise, nothing is better than chance: `log(1 + ν)` for the datum, `log(1 + 1/ν)` for each of `ν`.
+/// If the model is the noise, nothing is better than chance: `log(1 + ν)` for the datum, `log(1 + 1/ν)` for each of
+/// `ν`.
 #[test]
 fn a_model_that_is_its_noise_has_the_loss_of_chance() {
     let mut model = Normalised::new(Boltzmann::new((3, Spin)));
@@ -322,7 +324,8 @@ fn the_probabilities_of_three_bits_are_found_with_their_normaliser() {
         assert!((c - log_z).abs() < 1e-4, "{c} instead of {log_z}");
     }
 }
-/// Over samples, what is found is the truth on average, within 4.5 standard errors of the mean of ten runs, and near it in each.
+/// Over samples, what is found is the truth on average, within 4.5 standard errors of the mean of ten runs, and near it
+/// in each.
 #[test]
 fn the_precision_of_a_gaussian_is_found_with_its_normaliser() {
     let mut truth = Quadratic::new(0, 2);

@@ -1,11 +1,13 @@
 //! Implicit regression: two networks meet in a space of codes, `E(y | u) = ½‖G₁(u) - G₂(y)‖²`.
 //!
-//! Any relation of `u` and `y` can be learned, several answers to one input among them, for `y` goes through a network of its own; but a
-//! loss that only pulls energies down makes both networks constant. See [`crate::objectives::Answers`].
+//! Any relation of `u` and `y` can be learned, several answers to one input among them, for `y` goes through a network
+//! of its own; but a loss that only pulls energies down makes both networks constant. See
+//! [`crate::objectives::Answers`].
 //!
 //! ## References
 //! - LeCun, Chopra, Hadsell, Ranzato and Huang, "A tutorial on energy-based learning", 2006 (section 2.2.3).
-//! - Chopra, Hadsell and LeCun, "Learning a similarity metric discriminatively, with application to face verification", 2005.
+//! - Chopra, Hadsell and LeCun, "Learning a similarity metric discriminatively, with application to face verification",
+//!   2005.
 
 use super::{Activation, Mlp, Noise, Work};
 use crate::linalg::{axpy, col};
@@ -14,7 +16,8 @@ use crate::params::Role;
 use crate::rng::derive;
 use crate::{Block, Energy, Learn, Mat, MatMut, MatRef, Params, Score, Train, Version};
 
-/// `E(y | u) = ½‖G₁(u) - G₂(y)‖²` with two networks; a state is the inputs `u`, which are given, then the rows of the answer `y`.
+/// `E(y | u) = ½‖G₁(u) - G₂(y)‖²` with two networks; a state is the inputs `u`, which are given, then the rows of the
+/// answer `y`.
 ///
 /// Parameters: those of `G₁` under the names `input_weights1`, `input_bias1` …, those of `G₂` as `answer_weights1` …
 ///
@@ -37,8 +40,8 @@ pub struct ImplicitRegression {
 }
 
 impl ImplicitRegression {
-    /// So many inputs and the hidden layers of their network; an answer of units of this kind, and the hidden layers of its network; and
-    /// the length of codes. All parameters are zero.
+    /// So many inputs and the hidden layers of their network; an answer of units of this kind, and the hidden layers of
+    /// its network; and the length of codes. All parameters are zero.
     ///
     /// # Panics
     /// If there are no units of the answer, or rows are not those of whole units.
@@ -92,7 +95,8 @@ impl ImplicitRegression {
         });
         a - b
     }
-    /// Takes `Σ wₙ E` back through both networks: what `each` is shown is the number of a network, what it worked with, and its gradient.
+    /// Takes `Σ wₙ E` back through both networks: what `each` is shown is the number of a network, what it worked with,
+    /// and its gradient.
     fn back(&self, x: MatRef<'_>, weights: &[f32], mut each: impl FnMut(usize, &mut Work, &Params)) {
         let off = self.differences(x);
         let off = off.as_view();
