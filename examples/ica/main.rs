@@ -10,7 +10,7 @@
 //! 250 to 16,000 samples (published, over 500 matrices, in brackets): noise-contrastive -0.54 to -2.70 (-0.57 to -2.6),
 //! slope -1.16; maximum likelihood -1.18 to -3.11 (-1.1 to -3.1); contrastive divergence -0.88 to -3.00 (-0.9 to -2.9);
 //! score matching 0.64 to -1.47 (1.0 to -1.45). The normaliser is off by 0.025 at 16,000. All 420 descents came to
-//! rest. About five minutes of one core (8 minutes on two busy ones). (Seed 1.)
+//! rest. 8 minutes on two cores that were busy with other work. (Seed 1.)
 //!
 //! Descents start at filters that whiten the samples, turned at random; of two such starts the lower end counts. The
 //! noise is drawn once, from a normal distribution with the samples' mean and covariance, one draw a sample.
