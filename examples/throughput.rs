@@ -18,24 +18,26 @@ mod common;
 
 use clap::{Parser, ValueEnum};
 use common::{Common, say};
-use harmonium::data::{Pixels, Samples, threshold};
+use harmonium::data::{Pixels, Samples, real, threshold};
 use harmonium::eval::{Ais, ais, ising as exact, mean_of, reconstruction_error};
 use harmonium::infer::{Dynamics, Recall, overlaps, recall};
 use harmonium::io::load_rbm;
 use harmonium::models::hopfield::{Hebb, Hopfield};
+use harmonium::models::neural::{Activation, NeuralEnergy};
 use harmonium::models::{Boundary, Rbm, SparseBoltzmann};
-use harmonium::objectives::{Contrastive, Objective};
-use harmonium::optim::{Schedule, Sgd};
+use harmonium::objectives::{Contrastive, Energies, Noise, Objective, Replay};
+use harmonium::optim::{Adam, Schedule, Sgd};
 use harmonium::rng::{ChainRng, derive};
-use harmonium::samplers::BlockGibbs;
+use harmonium::samplers::{BlockGibbs, Langevin};
 use harmonium::train::{Ended, Fit, Run, Silent};
-use harmonium::units::Bernoulli;
+use harmonium::units::{Bernoulli, TruncatedExponential};
 use harmonium::{Chains, Energy, Error, Mat, Result, Train, base_rate::base_rate};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 const VISIBLE: usize = 784;
@@ -84,6 +86,8 @@ enum Which {
     Hopfield,
     /// Heat bath of Ising lattices on a checkerboard
     Ising,
+    /// Training a neural energy by short Langevin runs from noise
+    Langevin,
 }
 
 fn share(text: &str) -> std::result::Result<f64, String> {
@@ -145,6 +149,7 @@ fn measure(s: &Settings) -> Result<()> {
         Which::Ais => annealing(s),
         Which::Hopfield => SPINS.iter().try_for_each(|&n| hopfield(s, n)),
         Which::Ising => LATTICES.iter().try_for_each(|&case| ising(s, case)),
+        Which::Langevin => langevin(s),
     }
 }
 
@@ -291,6 +296,35 @@ fn ising(s: &Settings, (side, chains, sweeps): (usize, usize, usize)) -> Result<
     let said = json!({ "energy_of_a_spin": energy, "exact": exact::energy([side, side], f64::from(0.4f32))? });
     let spins = (side * side * chains * sweeps) as f64;
     report(s, &name, &times, ("spin-updates/s", spins), some as f64 / sweeps as f64, said)
+}
+
+/// Updates of a dense energy of grey images: twenty Langevin steps of 128 chains from noise, then one step of Adam.
+fn langevin(s: &Settings) -> Result<()> {
+    const CASE: &str = "langevin_784-256-256-1_b128_k20";
+    const UPDATES: f64 = 50.0;
+    if !CASE.contains(&s.case) {
+        return Ok(());
+    }
+    let data = real(&s.common.load()?.train.images);
+    let layers = [(256, Activation::Silu), (256, Activation::Silu)];
+    let mut model = NeuralEnergy::new(0, &[(VISIBLE, Arc::new(TruncatedExponential))], &layers);
+    model.initialise(&[], s.common.seed)?;
+    let short_run = Langevin::short_run(5.0, 0.005, 20);
+    let replay =
+        Replay::new(&model, short_run, Noise::Uniform(0.0..=1.0), [128, 128], s.common.seed)?.restarting(1.0)?;
+    let mut objective = Contrastive::new(replay).plain().watched(Energies::penalised(0.01).within(f64::INFINITY));
+    let updates = ((s.scale * UPDATES) as u64).max(1);
+    let fit = Fit { epochs: u64::MAX, batch: 128, learning_rate: Schedule::Constant(1e-4), ..Fit::default() };
+    let (mut optimizer, mut silent) = (Adam::default(), Silent);
+    let mut run = Run::new(&mut model, &mut objective, &mut optimizer, &mut silent);
+    let times = timed(s.reps, || {
+        run.pause.at = Some(run.step + updates);
+        fit.run(&mut run, &data).map(|_| ())
+    })?;
+    let mut energies = vec![0.0; 1000.min(data.n_samples())];
+    model.energy(harmonium::data::slice(&data, 0..energies.len())?.to_mat().as_view(), &mut energies);
+    let mean = energies.iter().sum::<f64>() / energies.len() as f64;
+    report(s, CASE, &times, ("updates/s", UPDATES), updates as f64 / UPDATES, json!({ "mean_energy_of_data": mean }))
 }
 
 /// The machine to sample, and what its weights are.

@@ -3,7 +3,7 @@
 
 use crate::linalg::dot;
 use crate::sweep::among;
-use crate::{Energy, Error, Gibbs, Result};
+use crate::{Energy, Error, Result};
 
 /// Fields of every row of a model such that the visible units have the means `mean`, and the latent units field 0.
 ///
@@ -13,7 +13,7 @@ use crate::{Energy, Error, Gibbs, Result};
 /// # Errors
 /// [`Error::Shape`] if the means do not end where a block does, [`Error::Value`] if a mean has no finite field or
 /// `smoothing` is not within 0..1.
-pub fn base_rate<M: Gibbs + ?Sized>(model: &M, mean: &[f32], smoothing: f32) -> Result<Vec<f32>> {
+pub fn base_rate<M: Energy + ?Sized>(model: &M, mean: &[f32], smoothing: f32) -> Result<Vec<f32>> {
     let n = model.n_rows();
     let ends: Vec<usize> = model.blocks().iter().map(|b| b.rows.end).collect();
     if !mean.is_empty() && !ends.contains(&mean.len()) {

@@ -78,6 +78,23 @@ pub(crate) fn residues<M: Gibbs + ?Sized>(model: &M, x: MatRef<'_>, fields: &mut
     costs.concat()
 }
 
+/// A discrete unit: the first of its rows, and the values that it can take.
+#[derive(Clone, Debug)]
+pub(crate) struct DiscreteUnit {
+    pub(crate) row: usize,
+    pub(crate) values: Arc<[Vec<f32>]>,
+}
+/// All units of some blocks; the first real kind, if there is one.
+pub(crate) fn discrete_units(blocks: &[Block]) -> Result<Vec<DiscreteUnit>, &Arc<dyn Unit>> {
+    let mut units = vec![];
+    for block in blocks {
+        let values: Arc<[Vec<f32>]> = block.unit.support().ok_or(&block.unit)?.into();
+        let rows = block.rows.clone().step_by(block.unit.width());
+        units.extend(rows.map(|row| DiscreteUnit { row, values: values.clone() }));
+    }
+    Ok(units)
+}
+
 /// Rows of blocks of one kind that follow each other: a kind answers for many units at once.
 pub(crate) fn runs(blocks: &[Block]) -> Vec<(Range<usize>, &Arc<dyn Unit>)> {
     let mut sorted: Vec<&Block> = blocks.iter().collect();

@@ -62,6 +62,19 @@ pub enum Error {
         /// The last good checkpoint, where there is one.
         checkpoint: Option<PathBuf>,
     },
+    /// The energies of data and negative states have drifted apart: the chains do not follow the model any more, and what it learns from
+    /// them means nothing.
+    #[error(
+        "training stopped at step {step}: the energies of data and of negative states are {gap} nats apart, more than {limit} (try a smaller learning rate, more steps of the chains, or a penalty on energies)"
+    )]
+    Diverged {
+        /// The update, counted from 0.
+        step: u64,
+        /// Mean energy of the data less that of the negative states, in nats.
+        gap: f64,
+        /// How far apart they may be.
+        limit: f64,
+    },
     /// Another process uses a folder that only one can use.
     #[error("{}: another process is using it", path.display())]
     Busy {

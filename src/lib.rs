@@ -42,6 +42,7 @@ pub mod base_rate;
 mod conditionals;
 mod configurations;
 pub mod data;
+mod directional;
 pub mod doctor;
 pub mod energy;
 pub mod error;
@@ -87,7 +88,9 @@ pub type MaskMut<'a> = DMatrixViewMut<'a, bool, U1, Dyn>;
 
 pub use adapters::{Annealed, Collapsed, Conditioned};
 pub use configurations::Configurations;
-pub use energy::{Batch, Block, Conditionals, Energy, Gibbs, Learn, Marginal, Phase, Score, Train};
+pub use energy::{
+    Batch, Block, Conditionals, Curved, Directional, Energy, Gibbs, Learn, Marginal, Phase, Score, Train, Weigh,
+};
 pub use error::{Error, Result};
 pub use params::{Params, Version};
 pub use rng::{ChainRng, Streams};

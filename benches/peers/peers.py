@@ -46,6 +46,8 @@ HOPFIELD = {f"{kind}_n{n}_{what}": (kind, n) for n in (1024, 2048, 4096)
                                ("async", "10probes_x2"))}
 ISING = {f"ising_{side}x{side}_c{chains}_s{sweeps}": (side, chains, sweeps)
          for side, chains, sweeps in ((64, 64, 1000), (512, 8, 100))}
+LANGEVIN = "langevin_784-256-256-1_b128_k20"
+UPDATES, CHAINS, STEPS = 50, 128, 20
 # The part of the work that is timed.
 PART = {"cd1_h500_b100": 1.0, "pcd1_c100_h500_b100": 1.0, "pcd1_c500_h500_b100": 0.3, "cd10_h500_b100": 0.3,
         "cd1_h2000_b500": 0.5, GIBBS: 0.1, AIS: 0.1}
@@ -56,6 +58,8 @@ FAST = ["torch", "jax", "numpy"]
 def peers_of(case):
     if case in ISING:
         return ["jax", "jax-whole"] + ["thrml"] * ("64x64" in case)
+    if case == LANGEVIN:
+        return ["torch", "jax", "jax-rbg"]
     if case in HOPFIELD:
         kind = HOPFIELD[case][0]
         return ["numpy"] if kind == "sync_random" else ["numpy", "hopfieldnetwork"] + ["hopfieldkit"] * (kind != "sync")
@@ -95,7 +99,7 @@ def environment(threads):
 
 # ------------------------------------------------------------------------------------------------------------ comparison
 def compare(args):
-    cases = [c for c in [*TRAINING, GIBBS, AIS, *HOPFIELD, *ISING] if args.case in c]
+    cases = [c for c in [*TRAINING, GIBBS, AIS, *HOPFIELD, *ISING, LANGEVIN] if args.case in c]
     if args.model:
         cases = [c for c in cases if c in (GIBBS, AIS)]
     rows = []
@@ -116,8 +120,8 @@ def compare(args):
 def one(args, peer, case):
     if peer == "harmonium":
         which = "gibbs" if case == GIBBS else "ais" if case == AIS else case.split("_")[0] if case in ISING else "rbm"
-        which = "hopfield" if case in HOPFIELD else which
-        reps = "5" if case in HOPFIELD or case in ISING else "1"
+        which = "hopfield" if case in HOPFIELD else "langevin" if case == LANGEVIN else which
+        reps = "5" if case in HOPFIELD or case in ISING or case == LANGEVIN else "1"
         command = [args.throughput, "--which", which, "--case", case, "--reps", reps, "--scale", str(PART.get(case, 1.0)),
                    "--threads", str(args.threads)]
         key = "median_s"
@@ -141,6 +145,8 @@ def run(args):
         return hopfield(args.peer, *HOPFIELD[args.case])
     if args.case in ISING:
         return ising(args.peer, *ISING[args.case])
+    if args.case == LANGEVIN:
+        return langevin(args.peer, mnist(args.mnist, grey=True))
     part = PART[args.case] / (5 if args.peer in SLOW else 1)
     if args.case in TRAINING:
         x = mnist(args.mnist)
@@ -160,7 +166,7 @@ def run(args):
     return (time.perf_counter() - began) * whole / part
 
 
-def mnist(folder):
+def mnist(folder, grey=False):
     import gzip
 
     import numpy as np
@@ -168,7 +174,8 @@ def mnist(folder):
     name = os.path.join(folder, "train-images-idx3-ubyte")
     with (open(name, "rb") if os.path.exists(name) else gzip.open(name + ".gz", "rb")) as f:
         _, n, rows, columns = struct.unpack(">IIII", f.read(16))
-        return (np.frombuffer(f.read(), np.uint8).reshape(n, rows * columns) >= 128).astype("f")
+        pixels = np.frombuffer(f.read(), np.uint8).reshape(n, rows * columns)
+        return pixels.astype("f") / 255 if grey else (pixels >= 128).astype("f")
 
 
 def weights(hidden, deviation):
@@ -678,6 +685,98 @@ def ising_thrml(side, chains, sweeps):
     run = jax.jit(jax.vmap(lambda s, k: sample_states(k, program, schedule, s, [], [Block(flat)])))
     keys = jax.random.split(jax.random.key(1), chains_of_part)
     return lambda: jax.block_until_ready(run(start, keys)), chains_of_part * sweeps_of_part / (chains * sweeps), 2
+
+
+def langevin(peer, x):
+    """Seconds of 50 updates: the median of five repeats after one that is not counted."""
+    work = langevin_torch(x) if peer == "torch" else langevin_jax(x, "rbg" if peer == "jax-rbg" else "threefry2x32")
+    times = []
+    for _ in range(6):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
+
+
+def langevin_torch(x):
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    x, silu = torch.from_numpy(x), torch.nn.SiLU
+    net = torch.nn.Sequential(torch.nn.Linear(VISIBLE, 256), silu(), torch.nn.Linear(256, 256), silu(),
+                              torch.nn.Linear(256, 1))
+    adam, parameters = torch.optim.Adam(net.parameters(), lr=1e-4), list(net.parameters())
+
+    def chains():
+        for p in parameters:
+            p.requires_grad_(False)
+        state, noise = torch.rand(CHAINS, VISIBLE), torch.empty(CHAINS, VISIBLE)
+        for _ in range(STEPS):
+            state.requires_grad_(True)
+            slope = torch.autograd.grad(net(state).sum(), state)[0]
+            with torch.no_grad():
+                state = (state - 5.0 * slope + noise.normal_(0.0, 0.005)).clamp_(0.0, 1.0)
+        for p in parameters:
+            p.requires_grad_(True)
+        return state
+
+    def work():
+        for _ in range(UPDATES):
+            data, model = net(x[torch.randint(len(x), (CHAINS,))]), net(chains())
+            adam.zero_grad()
+            (data.mean() - model.mean() + 0.01 * (data.square() + model.square()).mean()).backward()
+            adam.step()
+
+    return work
+
+
+def langevin_jax(x, generator):
+    import jax
+    import jax.numpy as jnp
+
+    x, sizes = jnp.asarray(x), (VISIBLE, 256, 256, 1)
+    keys = jax.random.split(jax.random.key(0), 3)
+    net = [(jax.random.normal(k, (a, b)) / a ** 0.5, jnp.zeros(b)) for k, a, b in zip(keys, sizes, sizes[1:])]
+    tree = jax.tree.map
+
+    def energy(net, at):
+        for w, b in net[:-1]:
+            at = jax.nn.silu(at @ w + b)
+        return (at @ net[-1][0] + net[-1][1])[:, 0]
+
+    slope = jax.grad(lambda at, net: energy(net, at).sum())
+
+    def update(carry, key):
+        net, first, second, count = carry
+        chosen, start, steps = jax.random.split(key, 3)
+        data = x[jax.random.randint(chosen, (CHAINS,), 0, len(x))]
+
+        def step(at, key):
+            moved = at - 5.0 * slope(at, net) + 0.005 * jax.random.normal(key, at.shape)
+            return jnp.clip(moved, 0.0, 1.0), None
+
+        state = jax.lax.scan(step, jax.random.uniform(start, (CHAINS, VISIBLE)), jax.random.split(steps, STEPS))[0]
+
+        def loss(net):
+            of_data, of_model = energy(net, data), energy(net, state)
+            return of_data.mean() - of_model.mean() + 0.01 * (of_data ** 2 + of_model ** 2).mean()
+
+        grad, count = jax.grad(loss)(net), count + 1
+        first = tree(lambda m, g: 0.9 * m + 0.1 * g, first, grad)
+        second = tree(lambda v, g: 0.999 * v + 0.001 * g * g, second, grad)
+        moved = tree(lambda p, m, v: p - 1e-4 * m / (1 - 0.9 ** count) / (jnp.sqrt(v / (1 - 0.999 ** count)) + 1e-8),
+                     net, first, second)
+        return (moved, first, second, count), None
+
+    run = jax.jit(lambda carry, key: jax.lax.scan(update, carry, jax.random.split(key, UPDATES))[0])
+    zero = tree(jnp.zeros_like, net)
+    at = [(net, zero, zero, jnp.array(0.0)), jax.random.key(1, impl=generator)]
+
+    def work():
+        at[1], key = jax.random.split(at[1])
+        at[0] = jax.block_until_ready(run(at[0], key))
+
+    return work
 
 
 if __name__ == "__main__":

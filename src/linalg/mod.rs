@@ -21,6 +21,7 @@ mod softmax;
 mod sums;
 mod tables;
 mod tile;
+mod transpose;
 
 pub use agreements::{SpinBits, spin_products};
 pub use binary::{Factor, Working};
@@ -33,11 +34,12 @@ pub use gemm::{gemm, gemm_nt, gemm_tn};
 pub use normals::{normals_to, normals_to_at};
 pub use outer::{Outer, add_outer, set_outers};
 pub use pass::{by_columns, first, for_each, in_order, step_from, sum, zip_ref, zip2};
-pub use reduce::{add_columns, axpy, dot};
+pub use reduce::{add_columns, axpy, dot, squared_distance};
 pub use simd::{Kernel, Level};
 pub use softmax::{softmax, softmax_at};
 pub use sums::{WideMut, add_product, axpy_wide};
 pub(crate) use tile::{Tile, TwoValues};
+pub use transpose::transpose_to;
 
 use crate::{MatMut, MatRef};
 

@@ -39,6 +39,35 @@ impl Kernel for Dot<'_> {
     }
 }
 
+/// `‖a - b‖²`, differences, products and sums in double precision.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len(), "distance of different lengths");
+    Level::best().run(Distance { a, b })
+}
+struct Distance<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+}
+impl Kernel for Distance<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let square = |x: f32, y: f32| (x as f64 - y as f64) * (x as f64 - y as f64);
+        let mut sums = [0f64; LANES];
+        let (a, b) = (self.a.chunks_exact(LANES), self.b.chunks_exact(LANES));
+        let rest = a.remainder().iter().zip(b.remainder()).map(|(&x, &y)| square(x, y)).sum::<f64>();
+        for (a, b) in a.zip(b) {
+            for k in 0..LANES {
+                sums[k] += square(a[k], b[k]);
+            }
+        }
+        sums.iter().sum::<f64>() + rest
+    }
+}
+
 /// `y += alpha x`
 ///
 /// # Panics
@@ -87,6 +116,8 @@ mod tests {
             let b: Vec<f32> = (0..n).map(|i| (i as f32).cos()).collect();
             let plain: f64 = a.iter().zip(&b).map(|(&x, &y)| x as f64 * y as f64).sum();
             assert!((dot(&a, &b) - plain).abs() < 1e-9);
+            let plain: f64 = a.iter().zip(&b).map(|(&x, &y)| (x as f64 - y as f64).powi(2)).sum();
+            assert!((squared_distance(&a, &b) - plain).abs() <= 1e-13 * plain);
         }
     }
 }

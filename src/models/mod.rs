@@ -1,5 +1,6 @@
 //! Models: energies with parameters. They know nothing of samplers, objectives or evaluators.
 
+mod algebra;
 mod boltzmann;
 mod compose;
 mod conditional;
@@ -16,12 +17,14 @@ mod memory_classes;
 mod memory_rbm;
 mod modern_hopfield;
 pub mod neural;
+mod normalised;
 mod pairwise;
 mod rbm;
 mod recall_end;
 mod replicated_softmax;
 mod sparse;
 mod unrolled;
+pub use algebra::{Mixture, Part, Product};
 pub use boltzmann::{Boltzmann, Lateral};
 pub use conditional::ConditionalRbm;
 pub use dbm::Dbm;
@@ -34,6 +37,7 @@ pub use mean_field::MeanField;
 pub(crate) use memory_classes::{Pulling, chunk as class_chunk};
 pub use memory_rbm::{hebbian_patterns, hebbian_rbm};
 pub use modern_hopfield::{FixedPoint, ModernHopfield};
+pub use normalised::Normalised;
 pub use rbm::{Kind, Rbm};
 pub use recall_end::RecallEnd;
 pub use replicated_softmax::ReplicatedSoftmax;

@@ -1,6 +1,8 @@
 //! What objectives ask of a batch before they learn from it: weights, and which samples are there.
 
-use crate::{Batch, Error, MaskRef, Mat, MatRef, Result};
+use crate::conditionals::runs;
+use crate::linalg::col;
+use crate::{Batch, Energy, Error, MaskRef, Mat, MatRef, Result};
 
 /// Whether a batch has a finite weight for each sample.
 pub(super) fn check_weights(batch: &Batch<'_>) -> Result<()> {
@@ -21,6 +23,23 @@ pub(super) fn refuse_missing(batch: &Batch<'_>, what: &str, expected: &str) -> R
         true => Err(Error::value(what, expected, "some")),
         false => Ok(()),
     }
+}
+/// Whether every unit of the samples that are present is discrete and has one of its values, as `what` asks for: means are no data here.
+pub(super) fn check_values<M: Energy + ?Sized>(model: &M, batch: &Batch<'_>, what: &str) -> Result<()> {
+    for (rows, unit) in runs(model.blocks()) {
+        let Some(values) = unit.support() else {
+            let what = format!("{what} of {} units, which are real", unit.name());
+            return Err(Error::Intractable { what, instead: "contrastive divergence" });
+        };
+        for j in (0..batch.x.ncols()).filter(|&j| batch.weights[j] != 0.0) {
+            let units = col(&batch.x, j)[rows.clone()].chunks_exact(unit.width());
+            if let Some(other) = units.into_iter().find(|x| !values.iter().any(|v| v == x)) {
+                let what = format!("sample {j} of {what}");
+                return Err(Error::value(what, format!("values of {} units", unit.name()), format!("{other:?}")));
+            }
+        }
+    }
+    Ok(())
 }
 /// `out` becomes weights that sum to one, or zeros if their sum is not above zero; gives that sum.
 pub(super) fn shares(weights: &[f32], out: &mut Vec<f32>) -> f64 {

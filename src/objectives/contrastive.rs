@@ -9,8 +9,8 @@
 //! - Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", 2008.
 
 use super::{
-    Clamped, Coordinates, Enumerated, FastWeights, Filled, FromData, Negative, Negatives, Objective, Persistent,
-    Positive, Report, Sparsity, Standardising, Tempered,
+    Clamped, Coordinates, Energies, Enumerated, FastWeights, Filled, FromData, Negative, Negatives, Objective,
+    Persistent, Positive, Report, Sparsity, Standardising, Tempered,
 };
 use crate::optim::Schedule;
 use crate::samplers::{BlockGibbs, Chains, Tempering};
@@ -29,6 +29,8 @@ pub struct Contrastive<N, P = Clamped> {
     pub coordinates: Coordinates,
     /// What hidden units should be like on average, if anything.
     pub sparsity: Option<Sparsity>,
+    /// What is done about the energies of both phases, if anything.
+    pub energies: Option<Energies>,
     weights: [Vec<f32>; 2], // of the data and of the negative states
 }
 
@@ -37,7 +39,7 @@ impl<N> Contrastive<N> {
     /// sparsity.
     pub fn new(negative: N) -> Self {
         let (coordinates, positive) = (Coordinates::default(), Clamped::default());
-        Self { positive, negative, coordinates, sparsity: None, weights: [vec![], vec![]] }
+        Self { positive, negative, coordinates, sparsity: None, energies: None, weights: [vec![], vec![]] }
     }
 }
 impl<N, P> Contrastive<N, P> {
@@ -49,8 +51,8 @@ impl<N, P> Contrastive<N, P> {
     /// let objective = Contrastive::cd(1, 7).filling(10, 7);
     /// ```
     pub fn filling(self, sweeps: usize, seed: u64) -> Contrastive<N, Filled<BlockGibbs>> {
-        let Self { negative, coordinates, sparsity, weights, .. } = self;
-        Contrastive { positive: Filled::sweeps(sweeps, seed), negative, coordinates, sparsity, weights }
+        let Self { negative, coordinates, sparsity, energies, weights, .. } = self;
+        Contrastive { positive: Filled::sweeps(sweeps, seed), negative, coordinates, sparsity, energies, weights }
     }
     /// The same with plain gradients, not centred ones.
     pub fn plain(self) -> Self {
@@ -59,6 +61,11 @@ impl<N, P> Contrastive<N, P> {
     /// The same with standardised gradients, as [`Standardising::default`] makes them.
     pub fn standardised(self) -> Self {
         Self { coordinates: Coordinates::Standardised(Standardising::default()), ..self }
+    }
+    /// The same with the energies of both phases watched, and kept small if [`Energies::penalty`] says so: for energies without latent
+    /// units, such as networks.
+    pub fn watched(self, energies: Energies) -> Self {
+        Self { energies: Some(energies), ..self }
     }
     /// The same with a target for the mean activity of hidden units.
     pub fn sparse(self, sparsity: Sparsity) -> Self {
@@ -160,17 +167,29 @@ impl<M: Learn + ?Sized, N: Negative<M>, P: Positive<M>> Objective<M> for Contras
         let [data_weights, model_weights] = &mut self.weights;
         normalise(1.0, batch.x.ncols(), Some(batch.weights), data_weights);
         normalise(-1.0, states.ncols(), weights, model_weights);
+        let gap = match &mut self.energies {
+            Some(e) => Some(e.weigh(model, (&*positive, data_weights), (&*states, model_weights), batch.step)?),
+            None => None,
+        };
         let mut observe = |data: &Params| {
             self.coordinates.observe(data);
             self.sparsity.iter_mut().for_each(|s| s.observe(model, data));
         };
-        model.grad_contrast((positive, data_weights), (states, model_weights), grad, &mut observe);
+        if self.energies.as_ref().is_some_and(|e| e.penalty > 0.0) {
+            // The penalty weighs states as they are, of which nothing may be averaged out.
+            grad.as_mut_slice().fill(0.0);
+            model.grad_params(positive.x(), data_weights, grad);
+            observe(grad);
+            model.grad_params(states.x(), model_weights, grad);
+        } else {
+            model.grad_contrast((positive, data_weights), (states, model_weights), grad, &mut observe);
+        }
         self.coordinates.carry(model, (positive, data_weights), grad)?;
         if let Some(sparsity) = &self.sparsity {
             sparsity.add(model, self.coordinates.gains(), grad);
         }
         self.negative.learned(grad);
-        Ok(Report { loss: None, moves, swaps })
+        Ok(Report { loss: None, moves, swaps, gap })
     }
 }
 

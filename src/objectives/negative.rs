@@ -40,9 +40,9 @@ pub trait Ends {
 }
 
 /// A kernel so many times.
-struct Repeated<'a, K> {
-    kernel: &'a K,
-    times: usize,
+pub(super) struct Repeated<'a, K> {
+    pub(super) kernel: &'a K,
+    pub(super) times: usize,
 }
 impl<M: ?Sized, K: Kernel<M>> Kernel<M> for Repeated<'_, K> {
     fn advance(&self, model: &M, slab: &mut Slab<'_>, rng: &mut Streams<'_>) -> Moves {

@@ -8,10 +8,8 @@
 //! - Ravikumar, Wainwright and Lafferty, "High-dimensional Ising model selection using l₁-regularized logistic regression", 2010.
 //! - Nguyen, Zecchina and Berg, "Inverse statistical problems: from the inverse Ising problem to data science", 2017.
 
-use super::batch::{check_weights, refuse_missing, shares, without_absent};
+use super::batch::{check_values, check_weights, refuse_missing, shares, without_absent};
 use super::{Objective, Report};
-use crate::conditionals::runs;
-use crate::linalg::col;
 use crate::{Batch, Conditionals, Error, Params, Result, Resume, Saved};
 
 /// `∇ -Σᵢ log p(xᵢ | all others)`, averaged over the batch; the loss it reports is that average, in nats.
@@ -57,24 +55,7 @@ fn check<M: Conditionals + ?Sized>(model: &M, batch: &Batch<'_>) -> Result<()> {
         return Err(Error::shape("rows of samples", model.n_rows(), batch.x.nrows()));
     }
     refuse_missing(batch, "missing entries of the data", "none, for a pseudo-likelihood")?;
-    check_values(model, batch)
-}
-/// Whether every unit of the samples that are present has one of its values: means are no data here.
-fn check_values<M: Conditionals + ?Sized>(model: &M, batch: &Batch<'_>) -> Result<()> {
-    for (rows, unit) in runs(model.blocks()) {
-        let Some(values) = unit.support() else {
-            let what = format!("the pseudo-likelihood of {} units, which are real", unit.name());
-            return Err(Error::Intractable { what, instead: "contrastive divergence" });
-        };
-        for j in (0..batch.x.ncols()).filter(|&j| batch.weights[j] != 0.0) {
-            let units = col(&batch.x, j)[rows.clone()].chunks_exact(unit.width());
-            if let Some(other) = units.into_iter().find(|x| !values.iter().any(|v| v == x)) {
-                let what = format!("sample {j} of a pseudo-likelihood");
-                return Err(Error::value(what, format!("values of {} units", unit.name()), format!("{other:?}")));
-            }
-        }
-    }
-    Ok(())
+    check_values(model, batch, "a pseudo-likelihood")
 }
 /// It has no state.
 impl Resume for PseudoLikelihood {

@@ -40,12 +40,12 @@ impl<M: ?Sized> Objective<M> for Sum<M> {
             if !c.is_finite() {
                 return Err(Error::value(format!("the weight of objective {k}"), "a number", *c));
             }
-            let Report { loss, moves, swaps } = term.gradient(model, batch, own)?;
+            let Report { loss, moves, swaps, gap } = term.gradient(model, batch, own)?;
             crate::linalg::zip_ref(grad.as_mut_slice(), own.as_slice(), |sum, own| {
                 sum.iter_mut().zip(own).for_each(|(s, o)| *s += *c * o);
             });
             sum.loss = sum.loss.zip(loss).map(|(sum, loss)| sum + f64::from(*c) * loss);
-            (sum.moves, sum.swaps) = (sum.moves + moves, sum.swaps + swaps);
+            (sum.moves, sum.swaps, sum.gap) = (sum.moves + moves, sum.swaps + swaps, sum.gap.or(gap));
         }
         Ok(sum)
     }

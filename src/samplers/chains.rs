@@ -93,10 +93,13 @@ impl Chains {
         self.states.reshape(rows, columns);
     }
     /// [`Chains::each`], with the columns of the slab.
-    pub(crate) fn each_at(&mut self, f: impl Fn(std::ops::Range<usize>, &mut Slab<'_>, &mut Streams<'_>) + Sync) {
+    pub(crate) fn each_at<R: Send>(
+        &mut self,
+        f: impl Fn(std::ops::Range<usize>, &mut Slab<'_>, &mut Streams<'_>) -> R + Sync,
+    ) -> Vec<R> {
         let columns: Vec<_> = self.states.slabs().into_iter().map(|(columns, _)| columns).collect();
         let parts: Vec<_> = columns.into_iter().zip(self.parts()).collect();
-        parts.into_par_iter().for_each(|(columns, (mut slab, mut rng))| f(columns, &mut slab, &mut rng));
+        parts.into_par_iter().map(|(columns, (mut slab, mut rng))| f(columns, &mut slab, &mut rng)).collect()
     }
     pub(crate) fn streams(&self) -> &StreamSet {
         &self.streams

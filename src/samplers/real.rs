@@ -4,7 +4,7 @@
 //! They move the units that have no finite list of values, but for what is frozen. Discrete units, given rows and rows in no block stay
 //! as they are: as in a product of kernels, others move them.
 
-use crate::linalg::{axpy, dot, normals_to};
+use crate::linalg::{self, Level, axpy, dot, normals_to};
 use crate::states::WIDEST;
 use crate::units::{Bernoulli, Binomial, Multinomial, Softmax, Spin};
 use crate::{Block, Energy, MatMut, MatRef, Score, Slab, Streams};
@@ -56,13 +56,42 @@ impl Walls {
     }
     /// Places within the range, momenta as they come back.
     fn throw_back(self, places: &mut [f32], momenta: &mut [f32]) {
-        if self.low.is_finite() || self.high.is_finite() {
+        if !self.low.is_finite() && !self.high.is_finite() {
+            return;
+        }
+        // Once without a branch; what was thrown beyond the other wall is rare.
+        let bounce = Bounce { low: self.low, high: self.high, places: &mut *places, momenta: &mut *momenta };
+        if !Level::best().run(bounce) {
             for (x, p) in places.iter_mut().zip(momenta) {
                 let (place, odd) = self.reflect(*x);
                 *x = place;
                 *p = if odd { -*p } else { *p };
             }
         }
+    }
+}
+
+/// Throws back once; whether all are within the walls then.
+struct Bounce<'a> {
+    low: f32,
+    high: f32,
+    places: &'a mut [f32],
+    momenta: &'a mut [f32],
+}
+impl linalg::Kernel for Bounce<'_> {
+    type Output = bool;
+    #[inline(always)]
+    fn run(self) -> bool {
+        let Self { low, high, .. } = self;
+        let mut within = true;
+        for (x, p) in self.places.iter_mut().zip(self.momenta) {
+            let (below, above) = (*x < low, *x > high);
+            let mirrored = 2.0 * if below { low } else { high } - *x;
+            *p = if below | above { -*p } else { *p };
+            *x = if below | above { mirrored } else { *x };
+            within &= (*x >= low) & (*x <= high);
+        }
+        within
     }
 }
 
@@ -216,7 +245,7 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
     pub(super) fn drift(&mut self, j: usize, time: f32) {
         self.each(j, |my, at, walls| {
             axpy(time, &my.momentum[at.clone()], &mut my.y[at.clone()]);
-            walls.throw_back(&mut my.y[at.clone()], &mut my.momentum[at]);
+            my.throw_back(at, walls);
         });
     }
     /// `y ← y - time ∂E/∂x + noise z` of column `j`, by the gradient at `y` and with the numbers `z` in the place of momenta; thrown back
@@ -228,8 +257,16 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
             }
             axpy(-time, &my.gradient_y[at.clone()], &mut my.y[at.clone()]);
             axpy(noise, &my.momentum[at.clone()], &mut my.y[at.clone()]);
-            walls.throw_back(&mut my.y[at.clone()], &mut my.momentum[at]);
+            my.throw_back(at, walls);
         });
+    }
+    /// Places within the walls, but for what is frozen, wherever it is.
+    fn throw_back(&mut self, at: Range<usize>, walls: Walls) {
+        walls.throw_back(&mut self.y[at.clone()], &mut self.momentum[at.clone()]);
+        if let Some(frozen) = self.frozen {
+            let places = self.y[at.clone()].iter_mut().zip(&self.x[at.clone()]);
+            places.zip(&frozen[at]).filter(|(_, f)| **f).for_each(|((y, x), _)| *y = *x);
+        }
     }
     /// Column `j` moves to `y`, with the gradient there if it is known.
     pub(super) fn accept(&mut self, j: usize, with_gradient: bool) {
@@ -290,6 +327,13 @@ mod tests {
         let other = Walls { low: f32::NEG_INFINITY, high: 1.0 };
         assert_eq!(other.reflect(3.0), (-1.0, true));
         assert!(box_.reflect(f32::NAN).0.is_nan() && box_.reflect(f32::INFINITY).0 == f32::INFINITY);
+        let mut places = vec![0.5, 2.5, -1.5, 5.5, 9.0, f32::INFINITY, 2.0];
+        let mut momenta = vec![1.0; 7];
+        box_.throw_back(&mut places, &mut momenta);
+        assert!(places[5].is_infinite());
+        places[5] = 0.0;
+        assert_eq!(places, [0.5, 1.5, -0.5, -0.5, 1.0, 0.0, 2.0]);
+        assert_eq!(momenta[..5], [1.0, -1.0, -1.0, 1.0, -1.0]);
         for x in [1e9f32, -1e9, 1e-9, 2.000_000_2] {
             assert!((-1.0..=2.0).contains(&box_.reflect(x).0), "{x}");
         }

@@ -141,3 +141,29 @@ impl<M: ?Sized> Metric<M> for SwapRate {
         Ok(progress.report.swaps.rate())
     }
 }
+
+/// Mean energy of the data less that of the negative states at the last update, in nats ([`crate::objectives::Energies`]): near zero in a
+/// run that learns; far below it, the chains lag behind the model, and the run is about to diverge. Not a number where the objective
+/// does not look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EnergyGap;
+impl<M: ?Sized> Metric<M> for EnergyGap {
+    fn name(&self) -> &str {
+        "energy_gap"
+    }
+    fn measure(&mut self, progress: &Progress<'_, M>) -> Result<f64> {
+        Ok(progress.report.gap.unwrap_or(f64::NAN))
+    }
+}
+
+/// The share of its chains' moves that the last update accepted; not a number where nothing was offered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AcceptanceRate;
+impl<M: ?Sized> Metric<M> for AcceptanceRate {
+    fn name(&self) -> &str {
+        "acceptance_rate"
+    }
+    fn measure(&mut self, progress: &Progress<'_, M>) -> Result<f64> {
+        Ok(progress.report.moves.rate())
+    }
+}

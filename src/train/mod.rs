@@ -5,6 +5,7 @@
 //! draws; monitors do.
 
 mod activities;
+mod average;
 mod checkpoints;
 mod history;
 mod learner;
@@ -14,12 +15,14 @@ mod pause;
 mod run;
 mod snapshots;
 pub use activities::Activities;
+pub use average::MovingAverage;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
 pub use learner::Learner;
 pub(crate) use metrics::update_ratio;
 pub use metrics::{
-    FreeEnergyGap, LogLikelihoodEnd, Metric, Named, PseudoLogLikelihood, ReconstructionError, SwapRate, UpdateRatio,
+    AcceptanceRate, EnergyGap, FreeEnergyGap, LogLikelihoodEnd, Metric, Named, PseudoLogLikelihood,
+    ReconstructionError, SwapRate, UpdateRatio,
 };
 pub use monitor::{EarlyStopping, Monitor, Progress, Silent};
 pub use pause::{Ended, Pause};

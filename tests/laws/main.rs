@@ -3,12 +3,16 @@
 //! energies is held against them by `harmonium::laws` (`kit`), which must catch planted bugs (`teeth`). To put another
 //! RBM under all of them, add a line to `cases`.
 
+mod algebra;
 mod annealed;
 mod annealing_by;
+mod answers;
 mod belief_net;
 mod boltzmann;
 mod bracket;
 mod cache;
+#[cfg(feature = "candle")]
+mod candle;
 mod cases;
 mod centring;
 mod clamping;
@@ -38,13 +42,19 @@ mod missing;
 mod modern_hopfield;
 mod museum;
 mod negative;
+mod neighbours;
 mod networks;
+mod neural_energy;
+mod noise;
 mod partition;
 mod perplexity;
 mod raise;
 mod reference;
+mod replay;
 mod resume;
 mod routes;
+mod samples;
+mod score_matching;
 mod sparsity;
 mod standardising;
 mod sweeps;
