@@ -7,7 +7,24 @@
 //! ```
 
 use crate::linalg::{col, dot};
-use crate::{Energy, MatMut, MatRef};
+use crate::{Block, Energy, MatMut, MatRef, Unit};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows of one kind of units that follow each other, with their parameters: a machine may have a block for every unit.
+fn runs<'a, M: Energy + ?Sized>(
+    model: &'a M,
+    state: &'a [f32],
+) -> impl Iterator<Item = (Range<usize>, &'a dyn Unit, &'a [f32])> {
+    let joined =
+        |a: &Block, b: &Block| Arc::ptr_eq(&a.unit, &b.unit) && a.rows.end == b.rows.start && a.unit.n_theta() == 0;
+    let mut first = 0;
+    model.blocks().chunk_by(joined).map(move |run| {
+        let theta = model.theta(first, state);
+        first += run.len();
+        (run[0].rows.start..run[run.len() - 1].rows.end, &*run[0].unit, theta)
+    })
+}
 
 /// The energies, where `fields` holds those of all rows; `biases` are those of the rows, in pieces one after the other.
 pub(super) fn energies<M: Energy + ?Sized>(
@@ -25,8 +42,7 @@ pub(super) fn energies<M: Energy + ?Sized>(
             *e -= 0.5 * dot(&state[first..first + bias.len()], bias);
             first += bias.len();
         }
-        let units = model.blocks().iter().enumerate();
-        *e += units.map(|(b, k)| k.unit.base_energy(model.theta(b, state), &state[k.rows.clone()])).sum::<f64>();
+        *e += runs(model, state).map(|(rows, unit, theta)| unit.base_energy(theta, &state[rows])).sum::<f64>();
     }
 }
 
@@ -35,8 +51,8 @@ pub(super) fn gradients<M: Energy + ?Sized>(model: &M, x: MatRef<'_>, mut out: M
     for (j, mut out) in out.column_iter_mut().enumerate() {
         let (state, out) = (col(&x, j), out.as_mut_slice());
         out.iter_mut().for_each(|o| *o = -*o);
-        for (b, k) in model.blocks().iter().enumerate() {
-            k.unit.base_grad_x(model.theta(b, state), &state[k.rows.clone()], &mut out[k.rows.clone()]);
+        for (rows, unit, theta) in runs(model, state) {
+            unit.base_grad_x(theta, &state[rows.clone()], &mut out[rows]);
         }
     }
 }

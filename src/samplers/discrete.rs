@@ -8,6 +8,7 @@ use crate::states::WIDEST;
 use crate::units::{Bernoulli, Softmax, Spin};
 use crate::{Block, Energy, MatMut, MatRef, Score, Slab};
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::Range;
 
 /// What is known of a kind of units.
@@ -60,13 +61,19 @@ pub(super) fn chosen(x: &[f32]) -> usize {
 }
 
 /// Neighbouring rows of units of one kind.
+#[derive(Clone, Debug)]
 pub(super) struct Span {
     pub(super) rows: Range<usize>,
     pub(super) values: Values,
 }
 
+thread_local! {
+    /// The rows of the model at work, found once an advance: a machine may have a block for every unit. Taken while in use.
+    static SPANS: Cell<Vec<Span>> = const { Cell::new(Vec::new()) };
+}
+
 /// The rows that discrete kernels move.
-pub(super) fn spans<M: Energy + ?Sized>(model: &M) -> impl Iterator<Item = Span> + '_ {
+fn spans<M: Energy + ?Sized>(model: &M) -> impl Iterator<Item = Span> + '_ {
     let joined = |a: &Block, b: &Block| a.rows.end == b.rows.start && Values::of(a) == Values::of(b);
     model.blocks().chunk_by(joined).filter_map(|run| {
         let rows = run[0].rows.start..run[run.len() - 1].rows.end;
@@ -91,7 +98,14 @@ pub(super) struct Hop<'a, M: ?Sized> {
     pub(super) one: &'a mut [f32],
     /// Others.
     pub(super) two: &'a mut [f32],
+    /// The rows that may move.
+    pub(super) spans: Vec<Span>,
     frozen: Option<&'a [bool]>,
+}
+impl<M: ?Sized> Drop for Hop<'_, M> {
+    fn drop(&mut self) {
+        SPANS.set(std::mem::take(&mut self.spans));
+    }
 }
 
 impl<'a, M: Score + ?Sized> Hop<'a, M> {
@@ -100,7 +114,10 @@ impl<'a, M: Score + ?Sized> Hop<'a, M> {
     /// # Panics
     /// If the model has no units of two values or of one of `q`.
     pub(super) fn new(model: &'a M, slab: &'a mut Slab<'_>) -> Self {
-        let any = spans(model).next().is_some();
+        let mut rows_that_move = SPANS.take();
+        rows_that_move.clear();
+        rows_that_move.extend(spans(model));
+        let any = !rows_that_move.is_empty();
         assert!(any, "discrete moves need a model with Bernoulli, spin or softmax units");
         let open = slab.open();
         let (rows, columns, n) = (open.rows, open.columns, open.rows * open.columns);
@@ -110,9 +127,10 @@ impl<'a, M: Score + ?Sized> Hop<'a, M> {
         let (gradient_y, rest) = scratch[..n + 2 * rows].split_at_mut(n);
         let (one, two) = rest.split_at_mut(rows);
         let (x, gradient, y) = (open.x, open.fields, open.means);
-        let hop = Self { model, rows, columns, x, gradient, y, gradient_y, one, two, frozen: open.frozen };
+        let (spans, frozen) = (rows_that_move, open.frozen);
+        let hop = Self { model, rows, columns, x, gradient, y, gradient_y, one, two, spans, frozen };
         for j in 0..columns {
-            for Span { rows, values } in spans(model) {
+            for Span { rows, values } in hop.spans.iter().cloned() {
                 for unit in rows.step_by(values.width()) {
                     let at = hop.at(j, unit..unit + values.width());
                     if hop.moves(j, unit, values) {

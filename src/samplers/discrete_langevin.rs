@@ -10,7 +10,7 @@
 //! ## References
 //! - Zhang, Liu and Liu, "A Langevin-like sampler for discrete distributions", 2022.
 
-use super::discrete::{Hop, Span, Values, chosen, spans};
+use super::discrete::{Hop, Span, Values, chosen};
 use super::{Kernel, Moves};
 use crate::linalg::{self, Level, exp, softplus_sum, uniforms_to};
 use crate::rng::{ChainRng, Streams};
@@ -108,7 +108,8 @@ fn propose<M: Score + ?Sized>(hop: &mut Hop<'_, M>, j: usize, step: f32, rng: &m
     uniforms_to(hop.one, rng);
     hop.two.fill(f32::NEG_INFINITY);
     let mut log_q = 0.0;
-    for Span { rows, values } in spans(hop.model) {
+    for k in 0..hop.spans.len() {
+        let Span { rows, values } = hop.spans[k].clone();
         let (at, frozen) = (hop.at(j, rows.clone()), hop.frozen(j, &rows));
         let (x, g, y) = (&hop.x[at.clone()], &hop.gradient[at.clone()], &mut hop.y[at]);
         let (u, logits) = (&hop.one[rows.clone()], &mut hop.two[rows]);
@@ -138,7 +139,8 @@ fn propose<M: Score + ?Sized>(hop: &mut Hop<'_, M>, j: usize, step: f32, rng: &m
 fn log_back<M: Score + ?Sized>(hop: &mut Hop<'_, M>, j: usize, step: f32) -> f64 {
     hop.two.fill(f32::NEG_INFINITY);
     let mut log_q = 0.0;
-    for Span { rows, values } in spans(hop.model) {
+    for k in 0..hop.spans.len() {
+        let Span { rows, values } = hop.spans[k].clone();
         let (at, frozen) = (hop.at(j, rows.clone()), hop.frozen(j, &rows));
         let (x, y, g) = (&hop.x[at.clone()], &hop.y[at.clone()], &hop.gradient_y[at]);
         let logits = &mut hop.two[rows];

@@ -10,7 +10,7 @@
 //! - Grathwohl, Swersky, Hashemi, Duvenaud and Maddison, "Oops I took a gradient: scalable sampling for discrete distributions", 2021.
 //! - Zanella, "Informed proposals for local MCMC in discrete spaces", 2020.
 
-use super::discrete::{Hop, Span, Values, chosen, spans};
+use super::discrete::{Hop, Span, Values, chosen};
 use super::{Kernel, Moves};
 use crate::linalg::{self, Level, exp};
 use crate::rng::{ChainRng, Streams};
@@ -92,7 +92,8 @@ struct Change {
 /// flips; for a row of a softmax unit, that it becomes 1. `-∞` where there is nothing to change.
 fn log_weights<M: Score + ?Sized>(hop: &mut Hop<'_, M>, j: usize, at_x: bool) {
     hop.one.fill(f32::NEG_INFINITY);
-    for Span { rows, values } in spans(hop.model) {
+    for k in 0..hop.spans.len() {
+        let Span { rows, values } = hop.spans[k].clone();
         let (at, frozen) = (hop.at(j, rows.clone()), hop.frozen(j, &rows));
         let (x, g) = if at_x { (&*hop.x, &*hop.gradient) } else { (&*hop.y, &*hop.gradient_y) };
         let (x, g, out) = (&x[at.clone()], &g[at], &mut hop.one[rows]);
@@ -157,11 +158,10 @@ fn log_back<M: Score + ?Sized>(hop: &mut Hop<'_, M>, j: usize, change: Change) -
 
 /// The rows and the kind of the unit that has this row.
 fn unit_of<M: Score + ?Sized>(hop: &Hop<'_, M>, row: usize) -> (Range<usize>, Values) {
-    let mut all = spans(hop.model);
-    let Span { rows, values } = all.find(|s| s.rows.contains(&row)).expect("a row that may change");
+    let Span { rows, values } = hop.spans.iter().find(|s| s.rows.contains(&row)).expect("a row that may change");
     let width = values.width();
     let start = rows.start + (row - rows.start) / width * width;
-    (start..start + width, values)
+    (start..start + width, *values)
 }
 
 /// Rows whose weights are summed at a time.

@@ -59,8 +59,11 @@ impl<M: Score + ?Sized> Kernel<M> for Langevin {
             if let Some(clip) = self.clip {
                 flight.gradient_y.iter_mut().for_each(|g| *g = g.clamp(-clip, clip));
             }
-            flight.draw_momenta(rng);
-            (0..flight.columns).for_each(|j| flight.slide(j, self.gradient_step, self.noise));
+            // Column by column, so that the numbers drawn are still in the first cache.
+            for j in 0..flight.columns {
+                flight.draw_momentum(j, rng);
+                flight.slide(j, self.gradient_step, self.noise);
+            }
         }
         let (columns, lost) = (flight.columns as u64, flight.settle());
         let steps = self.steps as u64;

@@ -4,11 +4,12 @@
 //! They move the units that have no finite list of values, but for what is frozen. Discrete units, given rows and rows in no block stay
 //! as they are: as in a product of kernels, others move them.
 
-use crate::linalg::{self, Level, axpy, normals_to};
+use crate::linalg::{self, Level, axpy, dot, normals_to};
 use crate::states::WIDEST;
 use crate::units::{Bernoulli, Binomial, Multinomial, Softmax, Spin};
 use crate::{Block, Energy, MatMut, MatRef, Score, Slab, Streams};
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::Range;
 
 /// A rise of the total energy, in nats, that no accepted move makes: the path has left what its step size can follow (Betancourt, "A
@@ -16,8 +17,9 @@ use std::ops::Range;
 pub(super) const ABSURD: f64 = 1000.0;
 
 /// Neighbouring rows of real units with the same ends of their range.
-pub(super) struct Span {
-    pub(super) rows: Range<usize>,
+#[derive(Clone, Debug)]
+struct Span {
+    rows: Range<usize>,
     walls: Walls,
 }
 
@@ -104,8 +106,13 @@ fn is_real(block: &Block) -> bool {
     !discrete && block.unit.support().is_none()
 }
 
+thread_local! {
+    /// The rows of the model at work, found once an advance: a machine may have a block for every unit. Taken while in use.
+    static SPANS: Cell<Vec<Span>> = const { Cell::new(Vec::new()) };
+}
+
 /// The rows that continuous kernels move.
-pub(super) fn spans<M: Energy + ?Sized>(model: &M) -> impl Iterator<Item = Span> + '_ {
+fn spans<M: Energy + ?Sized>(model: &M) -> impl Iterator<Item = Span> + '_ {
     let joined =
         |a: &Block, b: &Block| a.rows.end == b.rows.start && is_real(a) && is_real(b) && Walls::of(a) == Walls::of(b);
     let real = model.blocks().chunk_by(joined).filter(|run| is_real(&run[0]));
@@ -127,7 +134,13 @@ pub(super) struct Flight<'a, M: ?Sized> {
     pub(super) momentum: &'a mut [f32],
     /// `∂E/∂x` at `y`.
     pub(super) gradient_y: &'a mut [f32],
+    spans: Vec<Span>,
     frozen: Option<&'a [bool]>,
+}
+impl<M: ?Sized> Drop for Flight<'_, M> {
+    fn drop(&mut self) {
+        SPANS.set(std::mem::take(&mut self.spans));
+    }
 }
 
 impl<'a, M: Score + ?Sized> Flight<'a, M> {
@@ -136,7 +149,10 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
     /// # Panics
     /// If the model has no real units.
     pub(super) fn new(model: &'a M, slab: &'a mut Slab<'_>) -> Self {
-        assert!(spans(model).next().is_some(), "continuous moves need a model with real units");
+        let mut rows_that_move = SPANS.take();
+        rows_that_move.clear();
+        rows_that_move.extend(spans(model));
+        assert!(!rows_that_move.is_empty(), "continuous moves need a model with real units");
         let open = slab.open();
         let (rows, columns, n) = (open.rows, open.columns, open.rows * open.columns);
         assert!(columns <= WIDEST, "{columns} columns in a slab of at most {WIDEST}");
@@ -145,7 +161,8 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
         let (momentum, gradient_y) = scratch[..2 * n].split_at_mut(n);
         let (x, gradient, y) = (open.x, open.fields, open.means);
         y.copy_from_slice(x);
-        Self { model, rows, columns, x, gradient, y, momentum, gradient_y, frozen: open.frozen }
+        let (spans, frozen) = (rows_that_move, open.frozen);
+        Self { model, rows, columns, x, gradient, y, momentum, gradient_y, spans, frozen }
     }
     /// Rows of column `j` as places in the slab's memory.
     fn at(&self, j: usize, rows: &Range<usize>) -> Range<usize> {
@@ -157,8 +174,8 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
     }
     /// `f` of the places of every span of column `j`.
     fn each(&mut self, j: usize, mut f: impl FnMut(&mut Self, Range<usize>, Walls)) {
-        let model = self.model;
-        for Span { rows, walls } in spans(model) {
+        for k in 0..self.spans.len() {
+            let Span { rows, walls } = self.spans[k].clone();
             let at = self.at(j, &rows);
             f(self, at, walls);
         }
@@ -184,7 +201,8 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
             self.draw_momentum(j, rng);
         }
     }
-    fn draw_momentum(&mut self, j: usize, rng: &mut Streams<'_>) {
+    /// The same of column `j`.
+    pub(super) fn draw_momentum(&mut self, j: usize, rng: &mut Streams<'_>) {
         self.each(j, |my, at, _| {
             normals_to(&mut my.momentum[at.clone()], rng.column(j));
             if let Some(frozen) = my.frozen {
@@ -207,11 +225,11 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
     }
     /// `½ |p|²` of column `j`.
     pub(super) fn kinetic(&self, j: usize) -> f64 {
-        let one = |Span { rows, .. }: Span| {
-            let p = &self.momentum[self.at(j, &rows)];
-            0.5 * crate::linalg::dot(p, p)
+        let one = |span: &Span| {
+            let p = &self.momentum[self.at(j, &span.rows)];
+            0.5 * dot(p, p)
         };
-        spans(self.model).map(one).sum()
+        self.spans.iter().map(one).sum()
     }
     /// `p ← p - time ∂E/∂x` of column `j`, by the gradient at `x` or at `y`.
     pub(super) fn kick(&mut self, j: usize, time: f32, at_x: bool) {
@@ -227,7 +245,7 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
     pub(super) fn drift(&mut self, j: usize, time: f32) {
         self.each(j, |my, at, walls| {
             axpy(time, &my.momentum[at.clone()], &mut my.y[at.clone()]);
-            walls.throw_back(&mut my.y[at.clone()], &mut my.momentum[at]);
+            my.throw_back(at, walls);
         });
     }
     /// `y ← y - time ∂E/∂x + noise z` of column `j`, by the gradient at `y` and with the numbers `z` in the place of momenta; thrown back
@@ -239,8 +257,16 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
             }
             axpy(-time, &my.gradient_y[at.clone()], &mut my.y[at.clone()]);
             axpy(noise, &my.momentum[at.clone()], &mut my.y[at.clone()]);
-            walls.throw_back(&mut my.y[at.clone()], &mut my.momentum[at]);
+            my.throw_back(at, walls);
         });
+    }
+    /// Places within the walls, but for what is frozen, wherever it is.
+    fn throw_back(&mut self, at: Range<usize>, walls: Walls) {
+        walls.throw_back(&mut self.y[at.clone()], &mut self.momentum[at.clone()]);
+        if let Some(frozen) = self.frozen {
+            let places = self.y[at.clone()].iter_mut().zip(&self.x[at.clone()]);
+            places.zip(&frozen[at]).filter(|(_, f)| **f).for_each(|((y, x), _)| *y = *x);
+        }
     }
     /// Column `j` moves to `y`, with the gradient there if it is known.
     pub(super) fn accept(&mut self, j: usize, with_gradient: bool) {

@@ -277,6 +277,21 @@ fn frozen_units_stay_and_threads_do_not_matter() {
         }
     }
 }
+/// Whatever it is: beyond the walls of its range, or minus zero.
+#[test]
+fn what_is_frozen_keeps_its_bits() {
+    let grey = coupled(4, TruncatedExponential, 0.3, 1);
+    for kernel in of_reals() {
+        let start = Mat::from_fn(4, 30, |i, j| [[1.5, -0.0, -0.5, 0.25][i], 0.5][usize::from(i > 2 && j > 9)]);
+        let mut chains = Chains::new(start.clone(), 1);
+        chains.states.freeze_rows(0..3).unwrap();
+        chains.advance(&*kernel, &grey);
+        for (got, expected) in chains.states.x().rows(0, 3).iter().zip(start.rows(0, 3).iter()) {
+            assert_eq!(got.to_bits(), expected.to_bits());
+        }
+        assert!(chains.states.x().row(3).iter().all(|x| (0.0..=1.0).contains(x)));
+    }
+}
 /// With what is frozen, the others are sampled given it: the mean of one of two correlated normal units, given the other.
 #[test]
 fn what_is_free_is_sampled_given_what_is_frozen() {
