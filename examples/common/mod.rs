@@ -13,6 +13,10 @@ mod stage;
 #[allow(unused_imports, reason = "shared: not every example has stages")]
 pub use stage::{Stages, falling};
 
+mod judge;
+#[allow(unused_imports, reason = "shared: not every example draws digits")]
+pub use judge::{Judge, beside};
+
 mod normal;
 #[allow(unused_imports, reason = "shared: not every example has real units")]
 pub use normal::{Normal, share, start};

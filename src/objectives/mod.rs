@@ -1,5 +1,6 @@
 //! Objectives: what the gradient of a batch is.
 
+mod answers;
 mod batch;
 mod centring;
 mod contrastive;
@@ -25,6 +26,7 @@ mod sum;
 mod supervised;
 mod tempered;
 mod up_down;
+pub use answers::{AnswerLoss, Answers};
 pub use centring::Centring;
 pub use contrastive::Contrastive;
 pub use coordinates::Coordinates;

@@ -5,6 +5,7 @@
 //! draws; monitors do.
 
 mod activities;
+mod average;
 mod checkpoints;
 mod history;
 mod learner;
@@ -14,6 +15,7 @@ mod pause;
 mod run;
 mod snapshots;
 pub use activities::Activities;
+pub use average::MovingAverage;
 pub use checkpoints::{Checkpoints, Resumed};
 pub use history::{History, Record};
 pub use learner::Learner;

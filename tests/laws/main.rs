@@ -6,6 +6,7 @@
 mod algebra;
 mod annealed;
 mod annealing_by;
+mod answers;
 mod belief_net;
 mod boltzmann;
 mod bracket;

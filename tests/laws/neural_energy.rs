@@ -1,7 +1,7 @@
 //! Neural energies under the laws of models; slopes and curvatures along directions, and all their gradients, against differences.
 
 use harmonium::models::Kind;
-use harmonium::models::neural::{Activation, JointEnergy, NeuralEnergy};
+use harmonium::models::neural::{Activation, JointEnergy, NeuralEnergy, NoisyEnergy};
 use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Softmax, Spin};
 use harmonium::{Curved, Directional, Energy, Learn, Mat, Params, Score, Train, laws};
 use std::sync::Arc;
@@ -326,4 +326,102 @@ fn means_that_do_not_fit_are_refused() {
     assert!(model.initialise(&[0.5], 1).is_err() && model.initialise(&[0.5, 1.0], 1).is_err());
     model.initialise(&[0.5, 0.25], 1).unwrap();
     assert!((model.visible_bias()[1] + 3f32.ln()).abs() < 1e-6);
+}
+
+fn noisy() -> (NoisyEnergy, Mat) {
+    let layers = [(6, Activation::Silu), (5, Activation::Tanh)];
+    let mut model = NoisyEnergy::new(&[0.5, -0.25, 0.0], 0.6, 0.05..=5.0, &layers).unwrap();
+    model.initialise(3);
+    model.update(&mut |p| p.as_mut_slice().iter_mut().enumerate().for_each(|(i, v)| *v += 0.2 * (i as f32).cos()));
+    let x = Mat::from_fn(4, 70, |i, j| if i == 0 { 0.3 + 0.02 * j as f32 } else { ((3 * i + 5 * j) as f32).sin() });
+    (model, x)
+}
+/// The energy by its definition from that of the network within; slopes and gradients by differences.
+#[test]
+fn energies_given_the_noise_are_what_they_say() {
+    let (mut model, x) = noisy();
+    let of = |model: &NoisyEnergy, x: &Mat| {
+        let mut out = vec![0.0; x.ncols()];
+        model.energy(x.as_view(), &mut out);
+        out
+    };
+    let (energies, mut slopes) = (of(&model, &x), Mat::zeros(4, 70));
+    let bumps = model.inner().n_given();
+    for (j, energy) in energies.iter().enumerate() {
+        let sigma = x[(0, j)];
+        let (wide, place) = ((0.36 + sigma * sigma).sqrt(), (sigma / 0.05).ln() / 100f32.ln() * (bumps - 1) as f32);
+        let unit = |i: usize| (x[(i + 1, j)] - model.mean()[i]) / wide;
+        let z = Mat::from_fn(bumps + 3, 1, |i, _| match i.checked_sub(bumps) {
+            None => (-0.5 * (place - i as f32).powi(2)).exp(),
+            Some(i) => unit(i),
+        });
+        let mut inner = [0.0];
+        model.inner().energy(z.as_view(), &mut inner);
+        let outer: f32 = (0..3).map(|i| 0.5 * unit(i) * unit(i)).sum();
+        let expected = f64::from(outer) + 0.6 / f64::from(sigma) * inner[0];
+        assert!((energy - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{energy} instead of {expected}");
+    }
+    let mut again = vec![0.0; 70];
+    model.energy_and_grad_x(x.as_view(), &mut again, slopes.as_view_mut());
+    assert_eq!(again, energies);
+    for i in 1..4 {
+        let at = |h: f32| {
+            let mut moved = x.clone();
+            moved.row_mut(i).add_scalar_mut(h);
+            of(&model, &moved)
+        };
+        let h = 1.0 / 32.0f32;
+        let [a, b, c, d] = [-2.0 * h, -h, h, 2.0 * h].map(at);
+        for j in 0..70 {
+            let slope = (a[j] - 8.0 * b[j] + 8.0 * c[j] - d[j]) / (12.0 * f64::from(h));
+            assert!(
+                (f64::from(slopes[(i, j)]) - slope).abs() < 1e-3 * (1.0 + slope.abs()),
+                "{} for {slope}",
+                slopes[(i, j)]
+            );
+        }
+    }
+    // What it says of noise: the mean of the data that a state can come from.
+    let clean = model.denoise(x.as_view()).unwrap();
+    assert!((clean[(1, 7)] - (x[(2, 7)] - x[(0, 7)].powi(2) * slopes[(2, 7)])).abs() < 1e-5);
+    let (weights, u) = (waves(70, 1, 1.0), waves(4, 70, 2.0));
+    let along = |model: &NoisyEnergy| {
+        let mut slopes = Mat::zeros(4, 70);
+        model.grad_x(x.as_view(), slopes.as_view_mut());
+        (0..70).map(|j| f64::from(weights[j]) * f64::from(slopes.column(j).dot(&u.column(j)))).sum::<f64>()
+    };
+    let total =
+        |model: &NoisyEnergy| of(model, &x).iter().zip(weights.iter()).map(|(e, w)| e * f64::from(*w)).sum::<f64>();
+    let (mut grad, mut crossed) = (model.params().zeros_like(), model.params().zeros_like());
+    model.grad_params(x.as_view(), weights.as_slice(), &mut grad);
+    model.grad_slopes(x.as_view(), u.as_view(), weights.as_slice(), &mut crossed);
+    let home = model.params().as_slice().to_vec();
+    for k in 0..home.len() {
+        for (f, got) in [(&total as &dyn Fn(&NoisyEnergy) -> f64, &grad), (&along, &crossed)] {
+            let mut at = |h: f32| {
+                model.update(&mut |p| {
+                    p.as_mut_slice().copy_from_slice(&home);
+                    p.as_mut_slice()[k] += h;
+                });
+                f(&model)
+            };
+            let (slope, got) = (five_points(1.0 / 32.0, &mut at), f64::from(got.as_slice()[k]));
+            assert!((got - slope).abs() < 2e-3 * (2.0 + slope.abs()), "{k}: {got} instead of {slope}");
+        }
+    }
+}
+/// Before it has learned, it is the normal distribution of the data with their noise; settings that make no sense are refused.
+#[test]
+fn an_energy_given_the_noise_begins_at_a_normal_distribution() {
+    let mut model = NoisyEnergy::new(&[1.0, 2.0], 0.5, 0.1..=2.0, &[(4, Activation::Silu)]).unwrap();
+    model.initialise(1);
+    let mut energy = [0.0];
+    model.energy(Mat::from_column_slice(3, 1, &[1.0, 2.0, 2.0]).as_view(), &mut energy);
+    assert!((energy[0] - 0.5 / 1.25).abs() < 1e-6);
+    let layers = [(4, Activation::Silu)];
+    assert!(NoisyEnergy::new(&[], 0.5, 0.1..=2.0, &layers).is_err());
+    assert!(NoisyEnergy::new(&[f32::NAN], 0.5, 0.1..=2.0, &layers).is_err());
+    assert!(NoisyEnergy::new(&[0.0], 0.0, 0.1..=2.0, &layers).is_err());
+    assert!(NoisyEnergy::new(&[0.0], 0.5, 2.0..=0.1, &layers).is_err());
+    assert!(model.denoise(Mat::zeros(2, 1).as_view()).is_err());
 }

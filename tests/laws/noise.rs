@@ -3,12 +3,16 @@
 
 use crate::neighbours::{Table, descend, gradient, random};
 use harmonium::eval::exact_log_partition;
+use harmonium::laws::HandOver;
 use harmonium::models::{Boltzmann, Kind, Normalised, Rbm};
 use harmonium::objectives::{
-    BaseRateNoise, Contrastive, GaussianNoise, KeptNoise, NoiseContrastive, NoiseDensity, NoiseRanking, Objective,
+    BaseRateNoise, Contrastive, GaussianNoise, KeptNoise, NeighbourLoss, Neighbours, NoiseContrastive, NoiseDensity,
+    NoiseRanking, Objective,
 };
+use harmonium::optim::Adam;
 use harmonium::params::Role;
 use harmonium::rng::StreamSet;
+use harmonium::train::{Fit, Run, Silent};
 use harmonium::units::{Bernoulli, Binomial, Gaussian, Softmax, Spin};
 use harmonium::{
     Batch, Block, ChainRng, Energy, Error, Learn, Mask, Mat, MatMut, MatRef, Params, Streams, Train, Version, laws,
@@ -374,6 +378,34 @@ fn learning_from_noise_keeps_the_law_of_objectives() {
     }
     let fresh = || NoiseContrastive::new(gaussian.clone(), 2, 1);
     kept(laws::threads("contrast", || gradient(&mut fresh(), &real, &x, &[1.0; 12]).0), "contrast");
+}
+
+/// A run that is cut and continued has the bits of one that never was.
+#[test]
+fn runs_that_draw_noise_or_units_resume() {
+    let settings = Fit { epochs: 4, batch: 4, ..Fit::default() };
+    let spins = Mat::from_fn(4, 14, |i, j| if (3 * i + 5 * j) % 4 < 2 { 1.0 } else { -1.0 });
+    let reals = Mat::from_fn(3, 14, |i, j| ((3 * i + 5 * j) as f32).sin());
+    let machine = || random(Boltzmann::new((4, Spin)), 0.4, 1);
+    let contrast = |hand_over: HandOver<'_, Normalised<Boltzmann>>| {
+        let mut model = Normalised::new(machine());
+        let noise = BaseRateNoise::new(&model, &[0.1, -0.2, 0.3, 0.0], 0.0)?;
+        let mut objective = NoiseContrastive::new(noise, 3, 1);
+        hand_over(&mut Run::new(&mut model, &mut objective, &mut Adam::default(), &mut Silent))
+    };
+    let some = |hand_over: HandOver<'_, Boltzmann>| {
+        let mut objective = Neighbours::new(NeighbourLoss::Flow, 1).some(2);
+        hand_over(&mut Run::new(&mut machine(), &mut objective, &mut Adam::default(), &mut Silent))
+    };
+    let rank = |hand_over: HandOver<'_, Quadratic>| {
+        let mut objective = NoiseRanking::new(9, &[0.3, 1.0], 1).blurred(0.1);
+        hand_over(&mut Run::new(&mut Quadratic::new(1, 2), &mut objective, &mut Adam::default(), &mut Silent))
+    };
+    for cut in [1, 6] {
+        kept(laws::resume(&settings, &spins, cut, contrast), "contrast");
+        kept(laws::resume(&settings, &spins, cut, some), "some units");
+        kept(laws::resume(&settings, &reals, cut, rank), "ranking");
+    }
 }
 
 /// With the same seed the proposals are the same, and the loss is a function of the parameters alone.

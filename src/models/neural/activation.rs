@@ -96,31 +96,74 @@ impl Activation {
     }
     /// `f(φ)` and its first, second and third derivative; at the kink of [`Activation::Relu`], as below it.
     pub fn derivatives(self, x: f32) -> [f32; 4] {
-        let logistic = |s: f32| {
-            let first = s * (1.0 - s);
-            [s, first, first * (1.0 - 2.0 * s), first * (1.0 - 6.0 * first)]
-        };
         match self {
-            Self::Sigmoid => logistic(sigmoid(x)),
-            Self::Tanh => {
-                let (t, first) = tanh_pair(x);
-                [t, first, -2.0 * t * first, first * (6.0 * t * t - 2.0)]
-            }
-            Self::Relu => {
-                let (value, slope) = relu_pair(x);
-                [value, slope, 0.0, 0.0]
-            }
-            Self::Softplus => {
-                let [s, first, second, _] = logistic(sigmoid(x));
-                [softplus_pair(x).0, s, first, second]
-            }
-            Self::Silu => {
-                let [s, first, second, third] = logistic(sigmoid(x));
-                [x * s, s + x * first, 2.0 * first + x * second, 3.0 * second + x * third]
-            }
-            Self::Linear => [x, 1.0, 0.0, 0.0],
+            Self::Sigmoid => logistic(x),
+            Self::Tanh => tanh_series(x),
+            Self::Relu => relu_series(x),
+            Self::Softplus => softplus_series(x),
+            Self::Silu => silu_series(x),
+            Self::Linear => linear_series(x),
         }
     }
+    /// Work that asks for all of these derivatives, compiled for each activation.
+    pub(super) fn of_series(self, work: impl OfSeries) {
+        let level = Level::best();
+        match self {
+            Self::Sigmoid => level.run(Series { work, f: logistic }),
+            Self::Tanh => level.run(Series { work, f: tanh_series }),
+            Self::Relu => level.run(Series { work, f: relu_series }),
+            Self::Softplus => level.run(Series { work, f: softplus_series }),
+            Self::Silu => level.run(Series { work, f: silu_series }),
+            Self::Linear => level.run(Series { work, f: linear_series }),
+        }
+    }
+}
+
+/// Work over slices with a function and its derivatives; `run` must be `#[inline(always)]`.
+pub(super) trait OfSeries {
+    fn run(self, f: impl Fn(f32) -> [f32; 4]);
+}
+struct Series<W, F> {
+    work: W,
+    f: F,
+}
+impl<W: OfSeries, F: Fn(f32) -> [f32; 4]> Kernel for Series<W, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        self.work.run(self.f);
+    }
+}
+
+#[inline(always)]
+fn logistic(x: f32) -> [f32; 4] {
+    let s = sigmoid(x);
+    let first = s * (1.0 - s);
+    [s, first, first * (1.0 - 2.0 * s), first * (1.0 - 6.0 * first)]
+}
+#[inline(always)]
+fn tanh_series(x: f32) -> [f32; 4] {
+    let (t, first) = tanh_pair(x);
+    [t, first, -2.0 * t * first, first * (6.0 * t * t - 2.0)]
+}
+#[inline(always)]
+fn relu_series(x: f32) -> [f32; 4] {
+    let (value, slope) = relu_pair(x);
+    [value, slope, 0.0, 0.0]
+}
+#[inline(always)]
+fn softplus_series(x: f32) -> [f32; 4] {
+    let [s, first, second, _] = logistic(x);
+    [softplus_pair(x).0, s, first, second]
+}
+#[inline(always)]
+fn silu_series(x: f32) -> [f32; 4] {
+    let [s, first, second, third] = logistic(x);
+    [x * s, s + x * first, 2.0 * first + x * second, 3.0 * second + x * third]
+}
+#[inline(always)]
+fn linear_series(x: f32) -> [f32; 4] {
+    [x, 1.0, 0.0, 0.0]
 }
 
 /// A function and its slope over columns.

@@ -13,6 +13,7 @@
 //! ## References
 //! - Pearlmutter, "Fast exact multiplication by the Hessian", 1994.
 
+use super::activation::OfSeries;
 use super::{Activation, Mlp};
 use crate::linalg::{Kernel, Level, add_columns, add_outer, axpy, col, dot, gemm};
 use crate::{Mat, MatMut, MatRef, Params};
@@ -194,33 +195,76 @@ impl Layer {
         if orders == 1 {
             return f.with_slopes(bias, &mut self.fields[0], &mut self.active[0]);
         }
-        let units = bias.len().max(1);
-        let ([z0, z1, z2], [a0, a1, a2]) = (&mut self.fields, &mut self.active);
-        for i in 0..z0.len() {
-            z0[i] += bias[i % units];
-            let [value, first, second, _] = f.derivatives(z0[i]);
-            (a0[i], a1[i]) = (value, first * z1[i]);
-            if orders == ORDERS {
-                a2[i] = second * z1[i] * z1[i] + first * z2[i];
-            }
-        }
+        f.of_series(Respond { bias, fields: &mut self.fields, active: &mut self.active, curved: orders == ORDERS });
     }
     /// Derivatives by fields, in their place, from those by activities.
     fn chain(&mut self, f: Activation, spread: &[Vec<f32>; ORDERS], orders: usize) {
-        let [z0, z1, z2] = &mut self.fields;
         if orders == 1 {
-            return Level::best().run(Product { x: &spread[0], out: z0 });
+            return Level::best().run(Product { x: &spread[0], out: &mut self.fields[0] });
         }
-        let [s0, s1, s2] = spread;
-        for i in 0..z0.len() {
-            let [_, first, second, third] = f.derivatives(z0[i]);
-            let mut delta = [first * s0[i] + second * z1[i] * s1[i], first * s1[i]];
-            if orders == ORDERS {
-                delta[0] += (third * z1[i] * z1[i] + second * z2[i]) * s2[i];
-                delta[1] += 2.0 * second * z1[i] * s2[i];
+        f.of_series(Chain { fields: &mut self.fields, spread, curved: orders == ORDERS });
+    }
+}
+
+/// `a₀ = f, a₁ = f' z₁, a₂ = f'' z₁² + f' z₂`, after biases.
+struct Respond<'a> {
+    bias: &'a [f32],
+    fields: &'a mut [Vec<f32>; ORDERS],
+    active: &'a mut [Vec<f32>; ORDERS],
+    curved: bool,
+}
+impl OfSeries for Respond<'_> {
+    #[inline(always)]
+    fn run(self, f: impl Fn(f32) -> [f32; 4]) {
+        let ([z0, z1, z2], [a0, a1, a2], n) = (self.fields, self.active, self.bias.len().max(1));
+        for at in (0..z0.len()).step_by(n) {
+            let (z0, z1) = (&mut z0[at..at + n], &z1[at..at + n]);
+            let (a0, a1) = (&mut a0[at..at + n], &mut a1[at..at + n]);
+            if self.curved {
+                let (z2, a2) = (&z2[at..at + n], &mut a2[at..at + n]);
+                for i in 0..n {
+                    z0[i] += self.bias[i];
+                    let [value, first, second, _] = f(z0[i]);
+                    (a0[i], a1[i], a2[i]) = (value, first * z1[i], second * z1[i] * z1[i] + first * z2[i]);
+                }
+            } else {
+                for i in 0..n {
+                    z0[i] += self.bias[i];
+                    let [value, first, ..] = f(z0[i]);
+                    (a0[i], a1[i]) = (value, first * z1[i]);
+                }
+            }
+        }
+    }
+}
+
+/// The derivative of that by the fields, times those of a loss by the activities.
+struct Chain<'a> {
+    fields: &'a mut [Vec<f32>; ORDERS],
+    spread: &'a [Vec<f32>; ORDERS],
+    curved: bool,
+}
+impl OfSeries for Chain<'_> {
+    #[inline(always)]
+    fn run(self, f: impl Fn(f32) -> [f32; 4]) {
+        let ([z0, z1, z2], [s0, s1, s2]) = (self.fields, self.spread);
+        let n = z0.len();
+        let (z0, z1, s0, s1) = (&mut z0[..n], &mut z1[..n], &s0[..n], &s1[..n]);
+        if self.curved {
+            let (z2, s2) = (&mut z2[..n], &s2[..n]);
+            for i in 0..n {
+                let [_, first, second, third] = f(z0[i]);
+                let curved = third * z1[i] * z1[i] + second * z2[i];
+                z0[i] = first * s0[i] + second * z1[i] * s1[i] + curved * s2[i];
+                z1[i] = first * s1[i] + 2.0 * second * z1[i] * s2[i];
                 z2[i] = first * s2[i];
             }
-            [z0[i], z1[i]] = delta;
+        } else {
+            for i in 0..n {
+                let [_, first, second, _] = f(z0[i]);
+                z0[i] = first * s0[i] + second * z1[i] * s1[i];
+                z1[i] = first * s1[i];
+            }
         }
     }
 }
