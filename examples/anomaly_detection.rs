@@ -155,7 +155,10 @@ fn all_digits(s: &Settings) -> Result<()> {
                       "levels": s.levels(), "held_out": s.held_out, "seed": s.common.seed },
     });
     write_json(&out.join("summary.json"), &summary)?;
-    say(format_args!("\nwritten to {}: in each row of extremes.png, {SHOWN} digits of a class that are", out.display()));
+    say(format_args!(
+        "\nwritten to {}: in each row of extremes.png, {SHOWN} digits of a class that are",
+        out.display()
+    ));
     say("strangest to its energy, then those of other classes that are most familiar (by denoising)");
     Ok(())
 }

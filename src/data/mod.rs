@@ -53,8 +53,8 @@ pub use patches::patches;
 pub use stacked::Stacked;
 pub use standardise::Standardise;
 pub use synthetic::{BarsAndStripes, FourModes, bars_and_stripes, four_modes, shifter};
-pub use two_moons::{TwoMoons, two_moons};
 pub use tokens::{STOP_WORDS, Tokens};
+pub use two_moons::{TwoMoons, two_moons};
 pub use weighted::Weighted;
 pub use whiten::{Whiten, Whitening};
 
