@@ -7,12 +7,14 @@
 //! ```
 mod common;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use common::{Common, Keep, at_least_one, exit_code, print_table, say, without_held_out, write_json};
 use harmonium::data::{Folder, Labelled, Samples, Stacked, one_hot, real, slice};
 use harmonium::eval::{Calibration, calibration, roc_area};
-use harmonium::models::neural::{Activation, JointEnergy};
-use harmonium::objectives::{Contrastive, Energies, JointLearning, Noise, Replay};
+use harmonium::models::neural::{Activation, JointEnergy, NeuralEnergy};
+use harmonium::objectives::{
+    Contrastive, DenoisingScoreMatching, Energies, JointLearning, Noise, NoiseLevels, Objective, Replay,
+};
 use harmonium::optim::{Adam, Schedule};
 use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::rng::{ChainRng, derive};
@@ -29,6 +31,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Inputs {
+    /// Denoising score matching
+    Denoising,
+    /// Langevin chains in a replay buffer, as in the publication
+    Chains,
+}
 
 /// Learns a classifier of digits and the energy of digits as one network.
 #[derive(Parser, Clone, Debug)]
@@ -55,8 +65,11 @@ struct Settings {
     /// Adam's learning rate; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.0005)]
     learning_rate: f32,
+    /// How the energy of the images learns
+    #[arg(long, value_enum, default_value = "denoising")]
+    inputs: Inputs,
     /// How much the energy of the images counts beside the classes; 0 for a plain classifier
-    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    #[arg(long, value_name = "F", default_value_t = 0.01)]
     generative: f32,
     /// Standard deviation of the noise that images get
     #[arg(long, value_name = "F", default_value_t = 0.3)]
@@ -94,6 +107,7 @@ impl Settings {
             ("epochs", self.epochs().to_string()),
             ("batch", self.batch.to_string()),
             ("learning_rate", self.learning_rate.to_string()),
+            ("inputs", format!("{:?}", self.inputs)),
             ("generative", self.generative.to_string()),
             ("noise", self.noise.to_string()),
             ("penalty", self.penalty.to_string()),
@@ -163,11 +177,15 @@ fn fit(
     held_out: &Judged,
     (out, about): (&Path, &About),
 ) -> Result<(Ended, Option<Checkpoints>)> {
-    let noise = Noise::Uniform(0.0..=1.0);
-    let sizes = [s.buffer.max(s.batch), s.batch];
-    let mut replay = Replay::new(model.marginal(), s.kernel(s.steps), noise, sizes, s.common.seed)?;
-    replay = replay.restarting(0.05)?;
-    let inputs = Contrastive::new(replay).plain().watched(Energies::penalised(s.penalty));
+    let inputs: Box<dyn Objective<NeuralEnergy>> = match s.inputs {
+        Inputs::Denoising => Box::new(DenoisingScoreMatching::new(NoiseLevels::One(s.noise), s.common.seed)?),
+        Inputs::Chains => {
+            let (noise, sizes) = (Noise::Uniform(0.0..=1.0), [s.buffer.max(s.batch), s.batch]);
+            let replay = Replay::new(model.marginal(), s.kernel(s.steps), noise, sizes, s.common.seed)?;
+            let energies = Energies::penalised(s.penalty);
+            Box::new(Contrastive::new(replay.restarting(0.05)?).plain().watched(energies))
+        }
+    };
     let mut objective = JointLearning::new(inputs, s.common.seed);
     (objective.generative, objective.noise) = (s.generative, s.noise);
     let per_epoch = data.n_samples().div_ceil(s.batch) as u64;

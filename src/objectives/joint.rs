@@ -1,13 +1,14 @@
 //! Joint learning of a classifier and the energy of its inputs (JEM): `-log p(x, y) = -log p(y | x) - log p(x)`.
 //!
-//! The first term is the cross-entropy, exactly. The second is contrastive: chains of the inputs alone, the classes summed out.
+//! The first term is the cross-entropy, exactly. The second is any objective of the inputs' energy, the classes summed out: contrastive,
+//! with chains, as it was published; or denoising score matching, which needs none and cannot diverge.
 //!
 //! ## References
 //! - Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi and Swersky, "Your classifier is secretly an energy based model and you should treat it
 //!   like one", 2020.
 
 use super::batch::{check_weights, refuse_missing, shares};
-use super::{Contrastive, Negative, Objective, Report};
+use super::{Objective, Report};
 use crate::linalg::{axpy, col, normals_to};
 use crate::models::neural::{JointEnergy, NeuralEnergy};
 use crate::rng::derive;
@@ -17,29 +18,29 @@ use crate::{Batch, Energy, Error, Mat, Params, Result, Resume, Saved};
 /// `∇ -log p(y | x) - g log p(x)`, averaged over the batch, of a [`JointEnergy`], whose samples are inputs, then classes; the loss that it
 /// reports is the first term.
 #[derive(Clone, Debug)]
-pub struct JointLearning<N> {
+pub struct JointLearning<O> {
     /// How the energy of the inputs learns.
-    pub inputs: Contrastive<N>,
+    pub inputs: O,
     /// `g`: how much that counts; 0 leaves a plain classifier.
     pub generative: f32,
-    /// Standard deviation of the normal noise that inputs get in every update.
+    /// Standard deviation of the normal noise that the classifier's inputs get in every update.
     pub noise: f32,
     noisy: Chains,
     weights: Vec<f32>,
     own: Option<Params>,
 }
-impl<N> JointLearning<N> {
+impl<O> JointLearning<O> {
     /// Both terms in full, without noise.
-    pub fn new(inputs: Contrastive<N>, seed: u64) -> Self {
+    pub fn new(inputs: O, seed: u64) -> Self {
         let noisy = Chains::new(Mat::zeros(0, 0), derive(seed, "noise of inputs"));
         Self { inputs, generative: 1.0, noise: 0.0, noisy, weights: vec![], own: None }
     }
 }
 
-impl<N: Negative<NeuralEnergy>> Objective<JointEnergy> for JointLearning<N> {
+impl<O: Objective<NeuralEnergy>> Objective<JointEnergy> for JointLearning<O> {
     /// # Errors
     /// [`Error::Shape`] if the batch has not the model's rows or a weight for each sample, [`Error::Value`] if entries are missing or a
-    /// setting is no number, and those of [`Contrastive`].
+    /// setting is no number, and those of the inputs' objective.
     fn gradient(&mut self, model: &JointEnergy, batch: &Batch<'_>, grad: &mut Params) -> Result<Report> {
         check_weights(batch)?;
         if batch.x.nrows() != model.n_rows() {
@@ -67,13 +68,13 @@ impl<N: Negative<NeuralEnergy>> Objective<JointEnergy> for JointLearning<N> {
         if own.slots() != grad.slots() {
             *own = grad.zeros_like();
         }
-        let inputs = Batch { x: x.rows_range(model.inputs()), missing: None, ..*batch };
+        let inputs = Batch { x: batch.x.rows_range(model.inputs()), missing: None, ..*batch };
         let report = self.inputs.gradient(model.marginal(), &inputs, own)?;
         axpy(self.generative, own.as_slice(), grad.as_mut_slice());
         Ok(Report { loss: Some(loss), ..report })
     }
 }
-impl<N> JointLearning<N> {
+impl<O> JointLearning<O> {
     /// The batch with noise in its inputs, and zeros where samples are absent.
     fn disturb(&mut self, model: &JointEnergy, batch: &Batch<'_>) {
         let (noise, weights, inputs) = (self.noise, &self.weights, model.inputs());
@@ -93,8 +94,8 @@ impl<N> JointLearning<N> {
         });
     }
 }
-/// The chains and the streams of the noise.
-impl<N: Resume> Resume for JointLearning<N> {
+/// What the inputs' objective keeps, and the streams of the noise.
+impl<O: Resume> Resume for JointLearning<O> {
     fn save(&self, to: &mut Saved) {
         self.inputs.save(to.child_mut("inputs"));
         self.noisy.streams().save(to.child_mut("noise"));

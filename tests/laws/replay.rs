@@ -189,7 +189,7 @@ impl<M: ?Sized> Kernel<M> for Still {
         Moves::all(slab.ncols() as u64)
     }
 }
-fn joint_learning(model: &JointEnergy, generative: f32) -> JointLearning<Replay<Still>> {
+fn joint_learning(model: &JointEnergy, generative: f32) -> JointLearning<Contrastive<Replay<Still>>> {
     let replay = Replay::new(model.marginal(), Still, Noise::Uniform(-1.0..=1.0), [10, 10], 1).unwrap();
     let mut objective = JointLearning::new(Contrastive::new(replay.restarting(0.0).unwrap()), 1);
     objective.generative = generative;
