@@ -16,8 +16,10 @@
 //! # Ok::<(), harmonium::Error>(())
 //! ```
 
+mod density;
 mod dream;
 mod recall;
+pub use density::Densities;
 pub use dream::{Dreams, dream, label_by_gibbs};
 pub use recall::{Attractor, Dynamics, Ended, Recall, Recalled, classify, overlaps, recall};
 

@@ -18,6 +18,7 @@ mod centring;
 mod clamping;
 mod conditional;
 mod deep;
+mod density;
 mod doctor;
 mod documents;
 mod draws;
