@@ -69,7 +69,7 @@ struct Settings {
     #[arg(long, value_enum, default_value = "denoising")]
     inputs: Inputs,
     /// How much the energy of the images counts beside the classes; 0 for a plain classifier
-    #[arg(long, value_name = "F", default_value_t = 0.01)]
+    #[arg(long, value_name = "F", default_value_t = 0.0003)]
     generative: f32,
     /// Standard deviation of the noise that images get
     #[arg(long, value_name = "F", default_value_t = 0.3)]

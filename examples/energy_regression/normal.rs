@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 /// `p(y | u)` is normal; the network's outputs are its mean and the logarithm of its precision.
 #[derive(Clone, Debug)]
-pub struct NormalRegression(Mlp);
+pub(crate) struct NormalRegression(Mlp);
 
 impl NormalRegression {
-    pub fn new(hidden: &[(usize, Activation)], seed: u64) -> Self {
+    pub(crate) fn new(hidden: &[(usize, Activation)], seed: u64) -> Self {
         let layers: Vec<_> = hidden.iter().copied().chain([(2, Activation::Linear)]).collect();
         let mut network = Mlp::new(1, &layers);
         network.initialise(seed);
         Self(network)
     }
     /// The mean and the log-precision given these inputs (1 × inputs).
-    pub fn predict(&self, inputs: &harmonium::Mat) -> Result<harmonium::Mat> {
+    pub(crate) fn predict(&self, inputs: &harmonium::Mat) -> Result<harmonium::Mat> {
         self.0.forward(inputs.as_view())
     }
 }
 /// `log N(y; m, e^{-λ})`
-pub fn log_density(mean: f64, log_precision: f64, y: f64) -> f64 {
+pub(crate) fn log_density(mean: f64, log_precision: f64, y: f64) -> f64 {
     0.5 * (log_precision - TAU.ln() - log_precision.exp() * (y - mean).powi(2))
 }
 
@@ -49,7 +49,7 @@ impl Learner for NormalRegression {
 
 /// The gradient of `-log p(y | u)`, averaged over the batch.
 #[derive(Debug)]
-pub struct Likelihood(Work);
+pub(crate) struct Likelihood(Work);
 impl Default for Likelihood {
     fn default() -> Self {
         Self(Work::new(0))

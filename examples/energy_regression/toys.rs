@@ -8,11 +8,11 @@ use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
 
 /// Inputs are uniform within minus to plus this.
-pub const SIDE: f64 = 3.0;
+pub(crate) const SIDE: f64 = 3.0;
 
 /// A distribution of answers `y` given an input `u`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Toy {
+pub(crate) enum Toy {
     /// Left of 0 two branches of unequal probability move apart; right of it the noise grows ever more skewed, log-normal.
     Branches,
     /// A normal distribution whose mean is a curve and whose deviation grows eightfold.
@@ -20,29 +20,29 @@ pub enum Toy {
 }
 
 impl Toy {
-    pub const ALL: [Self; 2] = [Self::Branches, Self::Curve];
-    pub fn name(self) -> &'static str {
+    pub(crate) const ALL: [Self; 2] = [Self::Branches, Self::Curve];
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Branches => "branches, skewed noise",
             Self::Curve => "curved mean, growing noise",
         }
     }
     /// Answers that are looked at; those beyond are fewer than one in a million.
-    pub fn range(self) -> RangeInclusive<f64> {
+    pub(crate) fn range(self) -> RangeInclusive<f64> {
         match self {
             Self::Branches => -3.5..=12.5,
             Self::Curve => -5.0..=7.0,
         }
     }
     /// What of them is drawn.
-    pub fn shown(self) -> [f64; 2] {
+    pub(crate) fn shown(self) -> [f64; 2] {
         match self {
             Self::Branches => [-2.0, 3.0],
             Self::Curve => [-2.5, 4.0],
         }
     }
     /// `log p(y | u)`.
-    pub fn log_density(self, u: f64, y: f64) -> f64 {
+    pub(crate) fn log_density(self, u: f64, y: f64) -> f64 {
         let normal =
             |mean: f64, deviation: f64| -0.5 * ((y - mean) / deviation).powi(2) - deviation.ln() - 0.5 * TAU.ln();
         match self {
@@ -64,7 +64,7 @@ impl Toy {
         }
     }
     /// An answer to an input.
-    pub fn draw(self, u: f64, rng: &mut ChainRng) -> f64 {
+    pub(crate) fn draw(self, u: f64, rng: &mut ChainRng) -> f64 {
         let z: f64 = StandardNormal.sample(rng);
         match self {
             Self::Branches if u <= 0.0 => (if rng.random_bool(HIGH) { far(u) } else { -far(u) }) + WIDTH * z,
@@ -73,7 +73,7 @@ impl Toy {
         }
     }
     /// Inputs and their answers (2 × n).
-    pub fn sample(self, n: usize, seed: u64) -> Mat {
+    pub(crate) fn sample(self, n: usize, seed: u64) -> Mat {
         let (mut rng, mut x) = (ChainRng::new(seed), Mat::zeros(2, n));
         for mut column in x.column_iter_mut() {
             let u = SIDE * (2.0 * rng.random::<f64>() - 1.0);

@@ -89,7 +89,9 @@ mod tests {
         assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-6);
         // Moments by the density and by 40,000 samples: within five standard errors of about 0.7/200.
         let x = moons.sample(40_000, 1).unwrap();
-        for f in [|x: [f64; 2]| x[0], |x| x[1], |x| x[0] * x[0], |x| x[0] * x[1], |x| x[1] * x[1] * x[0]] {
+        let functions: [fn([f64; 2]) -> f64; 5] =
+            [|x| x[0], |x| x[1], |x| x[0] * x[0], |x| x[0] * x[1], |x| x[1] * x[1] * x[0]];
+        for f in functions {
             let exact: f64 = grid.iter().zip(&p).map(|(x, p)| p * f(*x)).sum();
             let values: Vec<f64> = x.column_iter().map(|c| f([c[0].into(), c[1].into()])).collect();
             let mean = values.iter().sum::<f64>() / 4e4;

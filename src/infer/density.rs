@@ -204,10 +204,10 @@ impl Densities {
     fn intervals(&self, j: usize, level: f64) -> Vec<(f64, f64)> {
         let (p, mut all, mut begin) = (self.density(j), vec![], None);
         let crossing = |k: usize| self.points[k - 1] + self.step() * (level - p[k - 1]) / (p[k] - p[k - 1]);
-        for k in 0..p.len() {
+        for (k, &here) in p.iter().enumerate() {
             match begin {
-                None if p[k] >= level => begin = Some(if k == 0 { self.points[0] } else { crossing(k) }),
-                Some(from) if p[k] < level => {
+                None if here >= level => begin = Some(if k == 0 { self.points[0] } else { crossing(k) }),
+                Some(from) if here < level => {
                     all.push((from, crossing(k)));
                     begin = None;
                 }

@@ -336,16 +336,16 @@ fn noisy() -> (NoisyEnergy, Mat) {
     let x = Mat::from_fn(4, 70, |i, j| if i == 0 { 0.3 + 0.02 * j as f32 } else { ((3 * i + 5 * j) as f32).sin() });
     (model, x)
 }
-/// The energy by its definition from that of the network within; slopes and gradients by differences.
+fn of(model: &NoisyEnergy, x: &Mat) -> Vec<f64> {
+    let mut out = vec![0.0; x.ncols()];
+    model.energy(x.as_view(), &mut out);
+    out
+}
+/// By their definition from those of the network within.
 #[test]
 fn energies_given_the_noise_are_what_they_say() {
-    let (mut model, x) = noisy();
-    let of = |model: &NoisyEnergy, x: &Mat| {
-        let mut out = vec![0.0; x.ncols()];
-        model.energy(x.as_view(), &mut out);
-        out
-    };
-    let (energies, mut slopes) = (of(&model, &x), Mat::zeros(4, 70));
+    let (model, x) = noisy();
+    let energies = of(&model, &x);
     let bumps = model.inner().n_given();
     for (j, energy) in energies.iter().enumerate() {
         let sigma = x[(0, j)];
@@ -361,7 +361,11 @@ fn energies_given_the_noise_are_what_they_say() {
         let expected = f64::from(outer) + 0.6 / f64::from(sigma) * inner[0];
         assert!((energy - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{energy} instead of {expected}");
     }
-    let mut again = vec![0.0; 70];
+}
+#[test]
+fn slopes_given_the_noise_are_derivatives_and_denoise() {
+    let (model, x) = noisy();
+    let (energies, mut slopes, mut again) = (of(&model, &x), Mat::zeros(4, 70), vec![0.0; 70]);
     model.energy_and_grad_x(x.as_view(), &mut again, slopes.as_view_mut());
     assert_eq!(again, energies);
     for i in 1..4 {
@@ -384,6 +388,10 @@ fn energies_given_the_noise_are_what_they_say() {
     // What it says of noise: the mean of the data that a state can come from.
     let clean = model.denoise(x.as_view()).unwrap();
     assert!((clean[(1, 7)] - (x[(2, 7)] - x[(0, 7)].powi(2) * slopes[(2, 7)])).abs() < 1e-5);
+}
+#[test]
+fn gradients_given_the_noise_are_derivatives() {
+    let (mut model, x) = noisy();
     let (weights, u) = (waves(70, 1, 1.0), waves(4, 70, 2.0));
     let along = |model: &NoisyEnergy| {
         let mut slopes = Mat::zeros(4, 70);

@@ -68,7 +68,8 @@ fn discrepancies_are_sums_over_pairs() {
         };
         let gaussian = |x: &[f32], y: &[f32]| (-0.5 * (distance(x, y) / 0.8).powi(2)).exp();
         let negative = |x: &[f32], y: &[f32]| -distance(x, y);
-        let cases: [(Measure, &[Mat; 2], &dyn Fn(&[f32], &[f32]) -> f64); 3] =
+        type OfPair<'a> = &'a dyn Fn(&[f32], &[f32]) -> f64;
+        let cases: [(Measure, &[Mat; 2], OfPair<'_>); 3] =
             [(DISTANCE, &real, &negative), (GAUSSIAN, &real, &gaussian), (HAMMING, &discrete, &hamming)];
         for (measure, [a, b], k) in cases {
             let (got, expected) = (measure(a.as_view(), b.as_view()), plain(a, b, k));
