@@ -36,62 +36,49 @@ impl Walls {
         let low = if low <= f32::MIN { f32::NEG_INFINITY } else { low };
         Self { low, high: if high >= f32::MAX { f32::INFINITY } else { high } }
     }
-    /// Where a straight path that is thrown back by the walls ends, and whether by an odd number of them: then it comes back with the
-    /// opposite momentum.
-    fn reflect(self, x: f32) -> (f32, bool) {
-        let Self { low, high } = self;
-        if (low..=high).contains(&x) || !x.is_finite() {
-            return (x, false);
-        }
-        let (place, odd) = match (low.is_finite(), high.is_finite()) {
-            (true, true) => {
-                let width = high - low;
-                let around = (x - low).rem_euclid(2.0 * width);
-                (low + if around > width { 2.0 * width - around } else { around }, around > width)
-            }
-            (true, false) => (low + (low - x), true),
-            _ => (high - (x - high), true),
-        };
-        (place.clamp(low, high), odd)
-    }
-    /// Places within the range, momenta as they come back.
+    /// Places within the range, where straight paths that are thrown back by the walls end; momenta as they come back: turned round by an
+    /// odd number of walls. What is not finite stays where it is.
     fn throw_back(self, places: &mut [f32], momenta: &mut [f32]) {
-        if !self.low.is_finite() && !self.high.is_finite() {
-            return;
-        }
-        // Once without a branch; what was thrown beyond the other wall is rare.
-        let bounce = Bounce { low: self.low, high: self.high, places: &mut *places, momenta: &mut *momenta };
-        if !Level::best().run(bounce) {
-            for (x, p) in places.iter_mut().zip(momenta) {
-                let (place, odd) = self.reflect(*x);
-                *x = place;
-                *p = if odd { -*p } else { *p };
-            }
+        let Self { low, high } = self;
+        let level = Level::best();
+        match (low.is_finite(), high.is_finite()) {
+            (false, false) => {}
+            (true, true) => level.run(Reflect { low, high, places, momenta, f: between(low, high) }),
+            (true, false) => level.run(Reflect { low, high, places, momenta, f: |x| (low + (low - x), true) }),
+            (false, true) => level.run(Reflect { low, high, places, momenta, f: |x| (high - (x - high), true) }),
         }
     }
 }
 
-/// Throws back once; whether all are within the walls then.
-struct Bounce<'a> {
+/// Where a path between two walls ends, and whether by an odd number of them.
+fn between(low: f32, high: f32) -> impl Fn(f32) -> (f32, bool) {
+    let (width, there_and_back) = (high - low, 2.0 * (high - low));
+    move |x| {
+        let turns = (x - low) / there_and_back;
+        let around = (turns - turns.floor()) * there_and_back;
+        (low + around.min(there_and_back - around), around > width)
+    }
+}
+
+/// Puts every place beyond the walls where `f` says, without a branch.
+struct Reflect<'a, F> {
     low: f32,
     high: f32,
     places: &'a mut [f32],
     momenta: &'a mut [f32],
+    f: F,
 }
-impl linalg::Kernel for Bounce<'_> {
-    type Output = bool;
+impl<F: Fn(f32) -> (f32, bool)> linalg::Kernel for Reflect<'_, F> {
+    type Output = ();
     #[inline(always)]
-    fn run(self) -> bool {
+    fn run(self) {
         let Self { low, high, .. } = self;
-        let mut within = true;
         for (x, p) in self.places.iter_mut().zip(self.momenta) {
-            let (below, above) = (*x < low, *x > high);
-            let mirrored = 2.0 * if below { low } else { high } - *x;
-            *p = if below | above { -*p } else { *p };
-            *x = if below | above { mirrored } else { *x };
-            within &= (*x >= low) & (*x <= high);
+            let beyond = ((*x < low) | (*x > high)) & (x.abs() < f32::INFINITY);
+            let (place, odd) = (self.f)(*x);
+            *p = if beyond & odd { -*p } else { *p };
+            *x = if beyond { place.max(low).min(high) } else { *x };
         }
-        within
     }
 }
 
@@ -311,32 +298,29 @@ mod tests {
 
     #[test]
     fn walls_throw_back_as_often_as_they_are_met() {
-        let box_ = Walls { low: -1.0, high: 2.0 };
-        for (x, place, odd) in [
-            (0.5, 0.5, false),
-            (2.5, 1.5, true),
-            (-1.5, -0.5, true),
-            (5.5, -0.5, false),
-            (-4.5, 1.5, false),
-            (9.0, 1.0, true),
-        ] {
-            assert_eq!(box_.reflect(x), (place, odd), "{x}");
+        /// One by one: the plain twin.
+        fn reflect(walls: Walls, mut x: f32) -> (f32, bool) {
+            let mut odd = false;
+            while x < walls.low || x > walls.high {
+                x = if x < walls.low { 2.0 * walls.low - x } else { 2.0 * walls.high - x };
+                odd = !odd;
+            }
+            (x, odd)
         }
-        let half = Walls { low: 0.0, high: f32::INFINITY };
-        assert_eq!((half.reflect(-3.0), half.reflect(3.0)), ((3.0, true), (3.0, false)));
-        let other = Walls { low: f32::NEG_INFINITY, high: 1.0 };
-        assert_eq!(other.reflect(3.0), (-1.0, true));
-        assert!(box_.reflect(f32::NAN).0.is_nan() && box_.reflect(f32::INFINITY).0 == f32::INFINITY);
-        let mut places = vec![0.5, 2.5, -1.5, 5.5, 9.0, f32::INFINITY, 2.0];
-        let mut momenta = vec![1.0; 7];
-        box_.throw_back(&mut places, &mut momenta);
-        assert!(places[5].is_infinite());
-        places[5] = 0.0;
-        assert_eq!(places, [0.5, 1.5, -0.5, -0.5, 1.0, 0.0, 2.0]);
-        assert_eq!(momenta[..5], [1.0, -1.0, -1.0, 1.0, -1.0]);
-        for x in [1e9f32, -1e9, 1e-9, 2.000_000_2] {
-            assert!((-1.0..=2.0).contains(&box_.reflect(x).0), "{x}");
+        let (inf, all) = (f32::INFINITY, [0.5, 1.9375, -0.9375, 2.5, -1.5, 5.5, -4.5, 8.75, 100.25, -77.75, 2.125]);
+        for (low, high) in [(-1.0, 2.0), (0.0, inf), (-inf, 1.0), (-inf, inf), (0.0, 1.0)] {
+            let (walls, mut places, mut momenta) = (Walls { low, high }, all.to_vec(), vec![1.0; all.len()]);
+            walls.throw_back(&mut places, &mut momenta);
+            for ((x, place), momentum) in all.into_iter().zip(&places).zip(momenta) {
+                let (expected, odd) = reflect(walls, x);
+                assert!((place - expected).abs() < 1e-4, "{x} to {place} instead of {expected}");
+                assert_eq!(momentum, if odd { -1.0 } else { 1.0 }, "{x} between {low} and {high}");
+            }
         }
+        let mut strange = [f32::NAN, inf, -inf, 1e9, -1e9, 1e-9, 1.000_000_1];
+        Walls { low: 0.0, high: 1.0 }.throw_back(&mut strange, &mut [1.0; 7]);
+        assert!(strange[0].is_nan() && strange[1..3] == [inf, -inf]);
+        assert!(strange[3..].iter().all(|x| (0.0..=1.0).contains(x)), "{strange:?}");
     }
     #[test]
     fn numbers_that_are_none_are_found() {
