@@ -64,8 +64,24 @@ fn product(alpha: f32, a: Strided, b: Strided, beta: f32, mut c: MatMut<'_>) {
     }
 }
 
+/// Says when the engine copies its factors before it multiplies: not at all where it need not. A slab has few columns, and a copy of the
+/// weights for each costs as much as a fifth of the product; unless columns lie a power of two apart, which the cache takes for one place.
+/// The engine keeps the setting for the whole process: another thread's may come between, which changes times and no bits.
+fn copy_only_where_it_pays(a: Strided) {
+    const NEVER: usize = 1 << 20;
+    let aliased = a.row_stride == 1 && a.column_stride % 1024 == 0;
+    let lhs = if aliased { gemm::DEFAULT_LHS_PACKING_THRESHOLD_SINGLE_THREAD } else { NEVER };
+    if gemm::get_lhs_packing_threshold_single_thread() != lhs {
+        gemm::set_lhs_packing_threshold_single_thread(lhs);
+    }
+    if gemm::get_rhs_packing_threshold() != NEVER {
+        gemm::set_rhs_packing_threshold(NEVER);
+    }
+}
+
 fn engine(alpha: f32, a: Strided, b: Strided, beta: f32, mut c: MatMut<'_>) {
     let (rows, columns, stride) = (a.rows, b.columns, c.strides().1 as isize);
+    copy_only_where_it_pays(a);
     // SAFETY: `product` checked that the shapes fit; pointers, strides and lengths come from the views themselves (whose
     // row stride is one by type), which outlive the call; `c` is borrowed mutably, so it overlaps neither `a` nor `b`.
     unsafe {
