@@ -262,8 +262,8 @@ fn draw(s: &Settings, model: &Model, (images, fixed): (&Images, &dyn Samples), o
     say(format_args!("samples: {:.0} % of proposed sweeps taken", 100.0 * moves.rate()));
     let (_, mean) = chains.states.x_and_means(model.machine(), model.machine().visible_blocks());
     save_png(&grid.tile(mean, height, width, Shade::Unit)?, &out.join("means.png"))?;
-    let v = chains.states.x().rows(0, height * width);
-    save_png(&grid.tile(v, height, width, Shade::Unit)?, &out.join("samples.png"))
+    let x = chains.states.x();
+    save_png(&grid.tile(x.rows(0, height * width), height, width, Shade::Unit)?, &out.join("samples.png"))
 }
 
 /// How much of where they were chains still know, by kernel and time: sweeps that are taken or not, against kernels that follow the gradient
@@ -287,16 +287,15 @@ fn compare(s: &Settings, model: &Model, fixed: &dyn Samples) -> Result<()> {
 fn forget<M: Energy, K: Kernel<M>>(name: &str, (model, mut chains): (&M, Chains), kernel: &dyn Fn(usize) -> K) {
     let visible = model.blocks().iter().map(|b| b.rows.clone()).find(|rows| rows.start == 0).unwrap_or(0..0).end;
     let start = chains.states.x().rows(0, visible).clone_owned();
-    let (mut moves, mut seconds, mut done) = (Moves::default(), 0.0, 0);
+    let (mut moves, mut seconds) = (Moves::default(), 0.0);
     for more in [10, 40, 150] {
         let began = Instant::now();
         moves = moves + chains.advance(&kernel(more), model);
         seconds += began.elapsed().as_secs_f64();
-        done = moves.proposed / chains.states.ncols().max(1) as u64;
+        let done = moves.proposed / chains.states.ncols().max(1) as u64;
         let left = correlation(start.as_view(), chains.states.x().rows(0, visible));
         say(format_args!("{name:<24} {done:>7}  {:>5.1} %  {seconds:>8.2}  {left:.3}", 100.0 * moves.rate()));
     }
-    let _ = done;
 }
 
 /// `Σ (x - m)(y - m) / Σ (x - m)²` over all units and chains, `m` being the means of units over chains at both times.

@@ -5,7 +5,8 @@
 //! cargo run --release --features candle --example mnist_neural_ebm -- --network conv
 //! ```
 //!
-//! Written: `film.png` (a row a chain, from noise at the left), `samples.png`, `energies.png` (histograms of energies: of training and of
+//! Written: `film.png` (a row a chain, from noise at the left), `samples.png`, `nearest.png` (every second image is the training image
+//! nearest to the sample before it), `energies.png` (histograms of energies: of training and of
 //! other images, samples, noise; and the energy gap over the run), `model.safetensors`, `summary.json`.
 //!
 //! The recipe is that of Du and Mordatch, "Implicit generation and modeling with energy based models", 2019, with pixels within 0..1 that
@@ -13,8 +14,10 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, Keep, at_least_one, exit_code, print_table, say, without_held_out, write_json};
-use harmonium::data::{Samples, real, slice};
+use common::{
+    Common, Judge, Keep, Verdict, at_least_one, beside, exit_code, print_table, say, without_held_out, write_json,
+};
+use harmonium::data::{Labelled, Samples, real, slice};
 use harmonium::eval::{Similarity, energy_distance, mmd};
 use harmonium::io::{Tensor, TensorFile, Values};
 use harmonium::models::neural::{Activation, NeuralEnergy};
@@ -23,7 +26,9 @@ use harmonium::optim::{Adam, Schedule};
 use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::rng::{ChainRng, derive};
 use harmonium::samplers::Langevin;
-use harmonium::train::{Checkpoints, Ended, EnergyGap, Fit, History, Metric, ProgressBar, Run, UpdateRatio};
+use harmonium::train::{
+    Checkpoints, Ended, EnergyGap, Fit, History, Metric, MovingAverage, ProgressBar, Run, UpdateRatio,
+};
 use harmonium::units::TruncatedExponential;
 use harmonium::viz::{Grid, Panel, Series, Shade, curves, save_png};
 use harmonium::{Chains, Mat, MatMut, MatRef, Result, Score, Train};
@@ -94,6 +99,9 @@ struct Settings {
     /// The penalty on the squares of energies
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     penalty: f32,
+    /// Decay of the moving average of the parameters that is drawn from
+    #[arg(long, value_name = "F", default_value_t = 0.999)]
+    average: f32,
     /// Langevin steps from noise to the samples that are told of [default: 1000]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     steps: Option<usize>,
@@ -143,6 +151,7 @@ impl Settings {
             ("langevin", format!("{} steps of {} and {}, cut at {}", self.k, self.step, self.noise, self.clip)),
             ("buffer", format!("{}, {} from noise", self.or(self.buffer, 10_000, 500), self.restart)),
             ("penalty", self.penalty.to_string()),
+            ("average", self.average.to_string()),
             ("held_out", self.held_out.to_string()),
             ("seed", self.common.seed.to_string()),
         ];
@@ -183,9 +192,9 @@ fn main() -> ExitCode {
 /// The energy that was asked for, before it has learned anything; pixels are uniform without it.
 fn with_network(s: &Settings) -> Result<ExitCode> {
     let folder = s.common.load()?;
-    let (train, test) = (folder.train.images, folder.test.images);
+    let (train, test) = (&folder.train.images, &folder.test.images);
     let (size, seed) = ((train.height, train.width), derive(s.common.seed, "weights"));
-    let images = Images { size, train: &real(&train), test: &real(&test) };
+    let images = Images { size, labelled: &folder.train, train: &real(train), test: &real(test) };
     match s.network {
         Network::Dense => {
             let hidden: Vec<_> = s.widths().into_iter().map(|n| (n, Activation::Silu)).collect();
@@ -216,6 +225,7 @@ fn of_candle(s: &Settings, size: (usize, usize), seed: u64) -> Result<harmonium:
 #[derive(Clone, Copy)]
 struct Images<'a> {
     size: (usize, usize),
+    labelled: &'a Labelled,
     train: &'a dyn Samples,
     test: &'a dyn Samples,
 }
@@ -243,11 +253,19 @@ fn train_and_tell<M: Train + Score>(s: &Settings, mut model: M, images: Images<'
     let noise = uniform(&model, s.samples(), derive(s.common.seed, "noise to compare with"));
     let sets = [("training images", first(&train, 0)?), ("other images", told), ("samples", samples), ("noise", noise)];
     let means = energies(&model, &sets, gap, &out)?;
-    tell(s, (&sets, &means), (trained, began), &out)?;
+    let near = beside(sets[2].1.columns(0, s.samples().min(50)), train.to_mat().as_view())?;
+    save_png(
+        &Grid::default().tile(near.as_view(), images.size.0, images.size.1, Shade::Unit)?,
+        &out.join("nearest.png"),
+    )?;
+    let judge = Judge::train(images.labelled, if s.quick { 1 } else { 12 }, s.common.seed)?;
+    let verdict = judge.look(sets[2].1.as_view())?;
+    tell(s, (&sets, &means), &verdict, (trained, began), &out)?;
     s.keep.show(&out)?;
     Ok(exit_code(ended))
 }
 
+/// Trains; the model ends with the average of its parameters.
 fn fit<M: Train + Score>(
     s: &Settings,
     model: &mut M,
@@ -262,6 +280,7 @@ fn fit<M: Train + Score>(
     let metrics: Vec<Box<dyn Metric<M>>> = vec![Box::new(EnergyGap), Box::new(UpdateRatio)];
     let mut bar = ProgressBar::new(History::new((per_epoch / 10).max(1), metrics));
     bar.history.path = Some(out.join("metrics.jsonl"));
+    let mut monitor = (bar, MovingAverage::new(model.params(), s.average)?);
     let fit = Fit {
         epochs: s.epochs(),
         batch: s.batch,
@@ -274,8 +293,10 @@ fn fit<M: Train + Score>(
     // Without momentum: negative states of the last updates say little of those to come.
     let mut optimizer = Adam::default();
     optimizer.beta1 = 0.0;
-    let mut run = Run::new(model, &mut objective, &mut optimizer, &mut bar);
+    let mut run = Run::new(model, &mut objective, &mut optimizer, &mut monitor);
     let (ended, _kept): (Ended, Option<Checkpoints>) = s.keep.train(&fit, &mut run, &data, (out, about))?;
+    let (bar, average) = monitor;
+    model.update(&mut |p| average.copy_to(p));
     Ok((ended, bar.history.curve("energy_gap")))
 }
 
@@ -361,7 +382,13 @@ fn histogram(values: &[f64], (low, high): (f64, f64)) -> Vec<(f64, f64)> {
     counts.iter().enumerate().flat_map(|(k, c)| [k, k + 1].map(|k| (low + k as f64 * width, *c))).collect()
 }
 
-fn tell(s: &Settings, (sets, means): (&Sets, &[f64]), (trained, began): (f64, Instant), out: &Path) -> Result<()> {
+fn tell(
+    s: &Settings,
+    (sets, means): (&Sets, &[f64]),
+    verdict: &Verdict,
+    (trained, began): (f64, Instant),
+    out: &Path,
+) -> Result<()> {
     let [(_, train), (_, other), (_, samples), (_, noise)] = sets;
     let similarity = Similarity::median(train.as_view(), other.as_view())?;
     let both = |x: &Mat, y: &Mat| -> Result<_> {
@@ -372,6 +399,7 @@ fn tell(s: &Settings, (sets, means): (&Sets, &[f64]), (trained, began): (f64, In
     let seconds = began.elapsed().as_secs_f64();
     let summary = serde_json::json!({
         "format": SUMMARY_FORMAT,
+        "sure_share": verdict.sure, "sure_by_class": verdict.classes,
         "energy_distance": drawn.0.value, "energy_distance_stderr": drawn.0.standard_error,
         "energy_distance_of_training_images": real.0.value, "energy_distance_of_noise": blank.0.value,
         "mmd": drawn.1.value, "mmd_stderr": drawn.1.standard_error,
@@ -385,6 +413,8 @@ fn tell(s: &Settings, (sets, means): (&Sets, &[f64]), (trained, began): (f64, In
     let set = if s.held_out > 0 { "held-out images" } else { "test images" };
     let line = |e: &harmonium::eval::Estimate| format!("{:.4} ± {:.4}", e.value, e.standard_error);
     print_table(&[
+        ("samples with a class above 0.9", format!("{:.1} %", 100.0 * verdict.sure)),
+        ("of them, of digits 0 to 9", format!("{:?}", verdict.classes)),
         (&format!("energy distance of samples and {set}"), line(&drawn.0)),
         ("of training images", line(&real.0)),
         ("of noise", line(&blank.0)),

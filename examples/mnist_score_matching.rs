@@ -6,7 +6,7 @@
 //! ```
 mod common;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use common::{Common, Judge, Keep, at_least_one, beside, exit_code, print_table, say, without_held_out, write_json};
 use harmonium::data::{Folder, Samples, Stacked, real, slice};
 use harmonium::eval::mean_of;
@@ -15,7 +15,7 @@ use harmonium::objectives::{DenoisingScoreMatching, NoiseLevels, Objective};
 use harmonium::optim::{Adam, Schedule};
 use harmonium::report::{About, SUMMARY_FORMAT};
 use harmonium::rng::{ChainRng, derive};
-use harmonium::samplers::AnnealedLangevin;
+use harmonium::samplers::{AnnealedLangevin, ProbabilityFlow};
 use harmonium::train::{Checkpoints, Ended, Fit, History, Metric, MovingAverage, Named, Progress, ProgressBar, Run};
 use harmonium::viz::{Grid, Shade, save_png};
 use harmonium::{Batch, Chains, Learn, Mat, MatRef, Result, Train};
@@ -25,8 +25,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Noise of the first and of the last level, in units of the pixels' range.
-const NOISE: [f32; 2] = [10.0, 0.02];
+/// Noise that samples begin with, in units of the pixels' range.
+const FIRST: f32 = 10.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// The probability flow, by Heun's method
+    Flow,
+    /// Annealed Langevin dynamics
+    Langevin,
+}
 
 /// Learns an energy of digits with noise of every size, and draws digits from noise.
 #[derive(Parser, Clone, Debug)]
@@ -71,6 +79,15 @@ struct Settings {
     /// Variance of a step in units of the level's
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     step_size: f32,
+    /// How samples are led out of noise
+    #[arg(long, value_enum, default_value = "flow")]
+    by: By,
+    /// Noise that is put back before every level of the flow, in shares of it
+    #[arg(long, value_name = "F", default_value_t = 0.2)]
+    churn: f32,
+    /// Noise of the last level, which one step takes away in the end
+    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    last_noise: f32,
     /// Samples that are judged [default: 1000]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     samples: Option<usize>,
@@ -204,10 +221,10 @@ fn noise(s: &Settings, model: &NoisyEnergy, n: usize) -> Mat {
     let mut rng = ChainRng::new(derive(s.common.seed, "noise to begin with"));
     let mut x = Mat::zeros(model.mean().len() + 1, n);
     for mut column in x.column_iter_mut() {
-        column[0] = NOISE[0];
+        column[0] = FIRST;
         column.iter_mut().skip(1).zip(model.mean()).for_each(|(x, m)| {
             let z: f32 = StandardNormal.sample(&mut rng);
-            *x = m + NOISE[0] * z;
+            *x = m + FIRST * z;
         });
     }
     x
@@ -216,18 +233,28 @@ fn noise(s: &Settings, model: &NoisyEnergy, n: usize) -> Mat {
 /// Leads chains out of noise; and the film of ten of them, one a row.
 fn draw(s: &Settings, model: &NoisyEnergy, chains: &mut Chains, size: (usize, usize), out: &Path) -> Result<()> {
     const FRAMES: usize = 12;
-    let mut all = AnnealedLangevin::geometric(NOISE[0], NOISE[1], s.levels(), s.steps)?;
-    all.epsilon = s.step_size;
+    let given = |sigma: f32, given: &mut [f32]| given[0] = sigma;
     let pixels = size.0 * size.1;
     let shown = chains.states.ncols().min(10);
+    let mut langevin = AnnealedLangevin::geometric(FIRST, s.last_noise, s.levels(), s.steps)?;
+    langevin.epsilon = s.step_size;
+    let flow = ProbabilityFlow { churn: s.churn, ..ProbabilityFlow::new(FIRST, s.last_noise, s.levels())? };
+    let sigmas = if s.by == By::Flow { &flow.sigmas } else { &langevin.sigmas };
     let mut film = vec![];
-    let part = all.sigmas.len().div_ceil(FRAMES);
-    let parts: Vec<Vec<f32>> = all.sigmas.chunks(part).map(<[f32]>::to_vec).collect();
-    let frames = parts.len();
-    for (k, sigmas) in parts.into_iter().enumerate() {
-        let last = k + 1 == frames;
-        let some = AnnealedLangevin { sigmas, denoise: last, ..all.clone() };
-        some.run_given(chains, model, |sigma, given| given[0] = sigma)?;
+    let part = sigmas.len().div_ceil(FRAMES);
+    let frames = sigmas.len().div_ceil(part);
+    for (k, some) in sigmas.chunks(part).enumerate() {
+        let (sigmas, next) = (some.to_vec(), sigmas.get((k + 1) * part).copied());
+        match s.by {
+            By::Flow => {
+                let some = ProbabilityFlow { sigmas, end: next.unwrap_or(0.0), ..flow.clone() };
+                some.run_given(chains, model, given)?;
+            }
+            By::Langevin => {
+                let some = AnnealedLangevin { sigmas, denoise: next.is_none(), ..langevin.clone() };
+                some.run_given(chains, model, given)?;
+            }
+        }
         film.push(chains.states.x().columns(0, shown).rows(1, pixels).clone_owned());
     }
     // A row a chain.

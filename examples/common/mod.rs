@@ -15,7 +15,7 @@ pub use stage::{Stages, falling};
 
 mod judge;
 #[allow(unused_imports, reason = "shared: not every example draws digits")]
-pub use judge::{Judge, beside};
+pub use judge::{Judge, Verdict, beside};
 
 mod normal;
 #[allow(unused_imports, reason = "shared: not every example has real units")]

@@ -33,6 +33,7 @@ mod stacked;
 mod standardise;
 mod synthetic;
 mod tokens;
+mod two_moons;
 mod weighted;
 mod whiten;
 
@@ -53,6 +54,7 @@ pub use stacked::Stacked;
 pub use standardise::Standardise;
 pub use synthetic::{BarsAndStripes, FourModes, bars_and_stripes, four_modes, shifter};
 pub use tokens::{STOP_WORDS, Tokens};
+pub use two_moons::{TwoMoons, two_moons};
 pub use weighted::Weighted;
 pub use whiten::{Whiten, Whitening};
 

@@ -77,7 +77,7 @@ impl Similarity {
 ///
 /// ```
 /// use harmonium::{Mat, eval::energy_distance};
-/// let (near, far) = (Mat::from_fn(1, 9, |_, j| j as f32), Mat::from_fn(1, 9, |_, j| j as f32 + 5.0));
+/// let (near, far) = (Mat::from_fn(1, 9, |_, j| j as f32), Mat::from_fn(1, 9, |_, j| j as f32 + 20.0));
 /// let apart = energy_distance(near.as_view(), far.as_view())?;
 /// assert!(apart.value > 3.0 * apart.standard_error);
 /// # Ok::<(), harmonium::Error>(())

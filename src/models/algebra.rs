@@ -94,12 +94,12 @@ impl Parts {
     }
     /// Energies of every part, parts × samples.
     fn energies(&self, x: MatRef<'_>) -> Vec<Vec<f64>> {
-        let one = |part: &Box<dyn Part>| {
+        let one = |part: &dyn Part| {
             let mut energies = vec![0.0; x.ncols()];
             part.energy(x, &mut energies);
             energies
         };
-        self.all.iter().map(one).collect()
+        self.all.iter().map(|part| one(&**part)).collect()
     }
     fn architecture(&self) -> String {
         self.all.iter().map(|p| p.architecture()).collect::<Vec<_>>().join("; ")
@@ -279,12 +279,12 @@ impl Score for Mixture {
         self.energy_and_grad_x(x, &mut vec![0.0; x.ncols()], out);
     }
     fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], mut out: MatMut<'_>) {
-        let one = |part: &Box<dyn Part>| {
+        let one = |part: &dyn Part| {
             let (mut own, mut slopes) = (vec![0.0; x.ncols()], Mat::zeros(x.nrows(), x.ncols()));
             part.energy_and_grad_x(x, &mut own, slopes.as_view_mut());
             (own, slopes)
         };
-        let (own, slopes): (Vec<_>, Vec<_>) = self.parts.all.iter().map(one).unzip();
+        let (own, slopes): (Vec<_>, Vec<_>) = self.parts.all.iter().map(|part| one(&**part)).unzip();
         let (shares, whole) = self.shares(own);
         energies.copy_from_slice(&whole);
         out.fill(0.0);

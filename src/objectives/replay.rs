@@ -23,7 +23,7 @@ use std::ops::RangeInclusive;
 /// Where chains begin.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Noise {
-    /// Draws of the base-rate model with these fields, one a row (see [`crate::base_rate()`]): of bits and other discrete units as well.
+    /// Draws of the base-rate model with these fields, one a row (see [`crate::base_rate`]): of bits and other discrete units as well.
     BaseRate(Vec<f32>),
     /// Every unit uniformly within this range.
     Uniform(RangeInclusive<f32>),

@@ -100,7 +100,7 @@ impl NeuralEnergy {
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not one mean for each row of the units, [`Error::Value`] if one has no finite field (draw means of
-    /// bits towards ½, see [`crate::base_rate()`]).
+    /// bits towards ½, see [`crate::base_rate`]).
     pub fn initialise(&mut self, mean: &[f32], seed: u64) -> Result<()> {
         let mut bias = vec![0.0; self.n_units()];
         if !mean.is_empty() {

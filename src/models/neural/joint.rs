@@ -52,7 +52,7 @@ impl JointEnergy {
     /// The same, whose layers keep a spectral norm of at most `limit`.
     ///
     /// # Errors
-    /// [`Error::Value`] if `limit` is not above 0.
+    /// [`crate::Error::Value`] if `limit` is not above 0.
     pub fn spectral(self, limit: f32) -> Result<Self> {
         Ok(Self { marginal: self.marginal.spectral(limit)?, ..self })
     }
@@ -78,7 +78,7 @@ impl JointEnergy {
     /// `p(y | x)` of inputs (units × samples): classes × samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one row a unit.
+    /// [`crate::Error::Shape`] if there is not one row a unit.
     pub fn predict(&self, x: MatRef<'_>) -> Result<Mat> {
         let mut p = self.network().forward(x)?;
         let field = p.clone();
@@ -90,7 +90,7 @@ impl JointEnergy {
     /// The most probable class of every sample.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one row a unit.
+    /// [`crate::Error::Shape`] if there is not one row a unit.
     pub fn classify(&self, x: MatRef<'_>) -> Result<Vec<usize>> {
         Ok(self.network().forward(x)?.column_iter().map(|o| o.imax()).collect())
     }
