@@ -61,4 +61,5 @@ mod sweeps;
 mod teeth;
 mod tempering;
 mod threads;
+mod tilted;
 mod units;
