@@ -16,14 +16,14 @@ use harmonium::io::{Tensor, TensorFile, Values, load_rbm, save_rbm};
 use harmonium::models::neural::{Activation, NeuralEnergy};
 use harmonium::models::{Product, Rbm};
 use harmonium::objectives::{Contrastive, Persistent};
-use harmonium::optim::{Adam, Penalty, Sgd};
+use harmonium::optim::{Adam, At, Optimizer, Penalty, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
 use harmonium::rng::derive;
 use harmonium::samplers::{BlockGibbs, DiscreteLangevin, GibbsWithGradients, Kernel, MetropolisGibbs, Moves};
 use harmonium::train::{Metric, Named, Progress};
 use harmonium::units::Bernoulli;
 use harmonium::viz::{Grid, Shade, save_png};
-use harmonium::{Chains, Energy, Learn, Mat, MatRef, Result, Tilted};
+use harmonium::{Chains, Energy, Learn, Mat, MatRef, Params, Result, Resume, Saved, Tilted, Train};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,9 +67,12 @@ struct Settings {
     /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
-    /// Learning rate of Adam at first, with the network; it falls linearly to 0
+    /// Learning rate of the network (by Adam) at first; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 3e-4)]
     learning_rate: f32,
+    /// Learning rate of the RBM beside the network (by plain steps) at first; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.05)]
+    rate_beside: f32,
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0001)]
     l2: f32,
@@ -77,10 +80,10 @@ struct Settings {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = at_least_one())]
     machine_chains: usize,
     /// Persistent chains with the network
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one())]
     chains: usize,
     /// Sweeps that are proposed in an update
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one())]
     k: usize,
     /// Temperatures of annealing, there and back [default: 10000]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
@@ -132,6 +135,7 @@ impl Settings {
             ("layers", self.layers.to_string()),
             ("epochs", self.or(self.epochs, 25, 1).to_string()),
             ("learning_rate", self.learning_rate.to_string()),
+            ("rate_beside", self.rate_beside.to_string()),
             ("chains", self.chains.to_string()),
             ("k", self.k.to_string()),
         ];
@@ -216,11 +220,12 @@ fn tilt(
     let layers = vec![(s.or(s.width, 256, 16), Activation::Silu); s.layers];
     let mut network = NeuralEnergy::new(0, &[(rbm.n_visible(), Arc::new(Bernoulli))], &layers);
     network.initialise(&[], seed)?;
-    harmonium::Train::update(&mut network, &mut |p| p.slice_mut(2 * s.layers).fill(0.0));
+    network.update(&mut |p| p.slice_mut(2 * s.layers).fill(0.0));
     let mut model = Tilted::new(rbm, network)?;
     let chains = settled(s, model.machine(), fixed, (s.chains, "chains of the tilted machine"))?;
     let mut objective = Contrastive::new(Persistent::new(MetropolisGibbs::new(s.k), chains));
-    let mut adam = Adam::default();
+    let machine = model.machine().params().as_slice().len();
+    let mut apart = Apart { machine, ratio: s.rate_beside / s.learning_rate, adam: Adam::default(), plain: vec![] };
     let fit = falling(s.or(s.epochs, 25, 1), s.learning_rate, s.batch, train.n_samples(), seed);
     let first =
         |samples: &dyn Samples| -> Result<Mat> { Ok(slice(samples, 0..samples.n_samples().min(5000))?.to_mat()) };
@@ -237,7 +242,35 @@ fn tilt(
         metrics.push(Box::new(Named { name: "free_energy_gap".into(), measure: gap }));
     }
     let stage = ("network", s.notes());
-    Ok(stages.train(stage, &fit, &mut model, (&mut objective, &mut adam), (train, metrics))?.then_some(model))
+    Ok(stages.train(stage, &fit, &mut model, (&mut objective, &mut apart), (train, metrics))?.then_some(model))
+}
+
+/// Adam for the network; plain steps for the machine, whose parameters come first: centred gradients need no other scale.
+struct Apart {
+    machine: usize,
+    ratio: f32, // of the machine's rate to the network's
+    adam: Adam,
+    plain: Vec<f32>,
+}
+impl Optimizer for Apart {
+    fn direct(&mut self, grad: &mut Params, at: At) -> f32 {
+        self.plain.clear();
+        self.plain.extend(grad.as_slice()[..self.machine].iter().map(|g| self.ratio * g));
+        let far = self.adam.direct(grad, at);
+        grad.as_mut_slice()[..self.machine].copy_from_slice(&self.plain);
+        far
+    }
+    fn check(&self, steps: u64, parameters: usize) -> Result<()> {
+        self.adam.check(steps, parameters)
+    }
+}
+impl Resume for Apart {
+    fn save(&self, to: &mut Saved) {
+        self.adam.save(to);
+    }
+    fn load(&mut self, from: &Saved) -> Result<()> {
+        self.adam.load(from)
+    }
 }
 
 /// Chains of the RBM alone, some hundred sweeps away from training images.

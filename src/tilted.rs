@@ -65,7 +65,8 @@ impl<M: Marginal + Train, F: Train> Tilted<M, F> {
             let expected = "two layers, each of which is independent given the other, and no inputs";
             return Err(Error::value("a machine to be tilted", expected, "another"));
         }
-        let mut slots: Vec<_> = machine.params().slots().iter().map(|s| (s.name.clone(), s.role, s.rows, s.columns)).collect();
+        let mut slots: Vec<_> =
+            machine.params().slots().iter().map(|s| (s.name.clone(), s.role, s.rows, s.columns)).collect();
         slots.extend(tilt.params().slots().iter().map(|s| {
             // Slots of biases have other numbers here: no coordinates are carried to the weights of a tilt.
             let role = if s.role.is_weights() { Role::Weights } else { s.role };

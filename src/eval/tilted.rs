@@ -61,10 +61,7 @@ fn log_partition<M: Marginal>(
 }
 
 /// `log Σ_h exp(-E)` of all samples.
-fn minus_free_energies<M: Marginal + Train, F: Train>(
-    model: &Tilted<M, F>,
-    samples: &dyn Samples,
-) -> Result<Vec<f64>> {
+fn minus_free_energies<M: Marginal + Train, F: Train>(model: &Tilted<M, F>, samples: &dyn Samples) -> Result<Vec<f64>> {
     if samples.n_rows() != model.n_visible() {
         return Err(Error::shape("rows of samples", model.n_visible(), samples.n_rows()));
     }

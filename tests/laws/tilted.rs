@@ -9,9 +9,7 @@ use harmonium::objectives::{Contrastive, Objective, Persistent};
 use harmonium::rng::ChainRng;
 use harmonium::samplers::{Kernel, MetropolisGibbs, Moves};
 use harmonium::units::{Bernoulli, Gaussian, LogPrecision, Softmax, Spin};
-use harmonium::{
-    Batch, Chains, Configurations, Energy, Learn, Mat, Slab, Streams, Tilted, Train, Unit, laws, linalg,
-};
+use harmonium::{Batch, Chains, Configurations, Energy, Learn, Mat, Slab, Streams, Tilted, Train, Unit, laws, linalg};
 use std::sync::Arc;
 
 type Model = Tilted<Rbm, NeuralEnergy>;
@@ -51,7 +49,13 @@ fn enumerated(model: &Model) -> (Mat, Vec<f64>, f64) {
 fn draws(model: &Model, n: usize) -> Mat {
     let (all, p, _) = enumerated(model);
     let mut sum = 0.0;
-    let up_to: Vec<f64> = p.iter().map(|p| { sum += p; sum }).collect();
+    let up_to: Vec<f64> = p
+        .iter()
+        .map(|p| {
+            sum += p;
+            sum
+        })
+        .collect();
     let place = |k: usize| up_to.partition_point(|s| *s <= sum * (k as f64 + 0.5) / n as f64).min(p.len() - 1);
     Mat::from_fn(all.nrows(), n, |i, k| all[(i, place(k))])
 }
@@ -210,8 +214,13 @@ fn other_units_and_deeper_machines_are_refused() {
 /// tilted machine without its hidden units.
 #[test]
 fn a_free_energy_is_a_network_of_one_layer() {
-    let kinds: Vec<Arc<dyn Unit>> =
-        vec![Arc::new(Bernoulli), Arc::new(Spin), Arc::new(Gaussian), Arc::new(Softmax { q: 2 }), Arc::new(LogPrecision)];
+    let kinds: Vec<Arc<dyn Unit>> = vec![
+        Arc::new(Bernoulli),
+        Arc::new(Spin),
+        Arc::new(Gaussian),
+        Arc::new(Softmax { q: 2 }),
+        Arc::new(LogPrecision),
+    ];
     for (k, kind) in kinds.into_iter().enumerate() {
         let visible = (4, kind);
         let rbm = cases::strong(visible.clone(), bits(3), k as u64);
@@ -220,7 +229,8 @@ fn a_free_energy_is_a_network_of_one_layer() {
         let mut got = vec![0.0; 30];
         network_of.energy(v.as_view(), &mut got);
         let exact = rbm.free_energy(v.as_view()).unwrap();
-        let close = |got: &[f64], exact: &[f64]| got.iter().zip(exact).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + b.abs()));
+        let close =
+            |got: &[f64], exact: &[f64]| got.iter().zip(exact).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + b.abs()));
         assert!(close(&got, &exact), "{got:?} instead of {exact:?}");
         let other = network(&[visible], 9);
         let product = Product::of(vec![(1.0, Box::new(network_of)), (1.0, Box::new(other.clone()))]).unwrap();
