@@ -62,6 +62,7 @@ pub mod samplers;
 mod saved;
 mod states;
 pub mod sweep;
+mod tilted;
 pub mod train;
 pub mod units;
 #[cfg(feature = "viz")]
@@ -98,6 +99,7 @@ pub use samplers::Chains;
 pub use saved::{Resume, Saved};
 pub use states::{Slab, States};
 pub use sweep::Response;
+pub use tilted::Tilted;
 pub use units::Unit;
 
 /// The program of the README is a test.

@@ -170,7 +170,7 @@ where
 }
 
 /// All runs, from draws of the base-rate model.
-fn forth<M: Energy + ?Sized>(
+pub(super) fn forth<M: Energy + ?Sized>(
     model: &M,
     base: &[f32],
     settings: &Ais,

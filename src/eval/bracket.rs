@@ -48,10 +48,10 @@ impl Bracketing {
     pub fn quick() -> Self {
         Self { betas: Ais::like_sm08(1000), runs: 50, samples: 10, chains: 5, ..Self::default() }
     }
-    fn forward(&self) -> Ais {
+    pub(super) fn forward(&self) -> Ais {
         Ais { betas: self.betas.clone(), runs: self.runs, seed: self.seed }
     }
-    fn backward(&self) -> Raise {
+    pub(super) fn backward(&self) -> Raise {
         Raise { betas: self.betas.clone(), samples: self.samples, chains: self.chains, seed: self.seed }
     }
 }

@@ -16,6 +16,7 @@ mod pseudo;
 mod raise;
 mod reconstruct;
 mod roc;
+mod tilted;
 pub use crate::sweep::energies_without;
 pub use ais::{Ais, LogPartition, ais, ais_by, log_mean_exp};
 pub use belief_net::{BeliefNetBound, belief_net_bounds};
@@ -33,6 +34,7 @@ pub use pseudo::pseudo_log_likelihood;
 pub use raise::{LowerBound, Raise, SampleBound, raise, raise_by};
 pub use reconstruct::reconstruction_error;
 pub use roc::roc_area;
+pub use tilted::bracket_tilted;
 
 /// An average and its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]

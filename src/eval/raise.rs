@@ -183,7 +183,7 @@ fn minus_energies<M: Energy + ?Sized>(model: &M, samples: &dyn Samples) -> Resul
 }
 
 /// From the samples that are chosen, back to the base-rate model, with `log f` of all.
-fn bounds<M: Energy + ?Sized>(
+pub(super) fn bounds<M: Energy + ?Sized>(
     model: &M,
     transitions: &impl Transitions,
     (samples, log_f): (&dyn Samples, Vec<f64>),

@@ -1,5 +1,6 @@
-//! The same distribution with other values: bits as spins, spins as bits.
+//! The same distribution said otherwise: bits as spins, spins as bits; a machine without its hidden bits as a network.
 
+use super::neural::{Activation, NeuralEnergy};
 use super::{Kind, Rbm};
 use crate::units::{Bernoulli, Spin, label};
 use crate::{Block, Error, Learn, Result, Train, Unit};
@@ -82,5 +83,41 @@ impl Rbm {
             }
         });
         Ok(new)
+    }
+}
+
+impl NeuralEnergy {
+    /// The free energy of a machine with hidden bits as a network of one layer: `F(v) = U(v) - bᵀv - Σ softplus(c + Wv)`, to rounding.
+    ///
+    /// Its output weights are parameters as any others: what is trained from here on is a network.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if a hidden unit is not [`Bernoulli`].
+    ///
+    /// ```
+    /// use harmonium::models::{Rbm, neural::NeuralEnergy};
+    /// use harmonium::{Energy, Mat, units::Bernoulli};
+    /// let rbm = Rbm::new((4, Bernoulli), (3, Bernoulli));
+    /// let (network, mut energy) = (NeuralEnergy::from_rbm(&rbm)?, [0.0]);
+    /// network.energy(Mat::zeros(4, 1).as_view(), &mut energy);
+    /// assert!((energy[0] + 8f64.ln()).abs() < 1e-6);
+    /// # Ok::<(), harmonium::Error>(())
+    /// ```
+    pub fn from_rbm(rbm: &Rbm) -> Result<Self> {
+        let other = rbm.hidden().iter().find(|b| !(&*b.unit as &dyn Any).is::<Bernoulli>());
+        if let Some(block) = other {
+            return Err(Error::value("hidden units of a machine to be a network", "bernoulli", label(&*block.unit)));
+        }
+        let visible: Vec<Kind> = rbm.visible().iter().map(|b| (b.rows.len(), b.unit.clone())).collect();
+        let mut network = Self::new(0, &visible, &[(rbm.n_hidden(), Activation::Softplus)]);
+        network.update(&mut |p| {
+            p.slice_mut(0).copy_from_slice(rbm.params().slice(0));
+            p.slice_mut(1).copy_from_slice(rbm.hidden_bias());
+            p.slice_mut(2).fill(-1.0);
+            p.slice_mut(4).copy_from_slice(rbm.visible_bias());
+            // The units' own parameters come last in both.
+            p.slice_mut(5).copy_from_slice(rbm.params().slice(rbm.params().slots().len() - 1));
+        });
+        Ok(network)
     }
 }

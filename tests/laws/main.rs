@@ -62,4 +62,5 @@ mod sweeps;
 mod teeth;
 mod tempering;
 mod threads;
+mod tilted;
 mod units;
