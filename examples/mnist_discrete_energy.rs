@@ -7,14 +7,16 @@
 //! ```
 mod common;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use common::{Common, Keep, Stages, at_least_one, exit_code, falling, print_table, say, without_held_out, write_json};
 use harmonium::base_rate::base_rate;
 use harmonium::data::{Images, Redrawn, Samples, bernoulli, slice};
 use harmonium::eval::{Ais, Bracket, Bracketing, bracket_tilted, mean_of};
 use harmonium::io::{Tensor, TensorFile, Values, load_rbm, save_rbm};
+#[cfg(feature = "candle")]
+use harmonium::models::neural::candle::{CandleEnergy, Image};
 use harmonium::models::neural::{Activation, NeuralEnergy};
-use harmonium::models::{Product, Rbm};
+use harmonium::models::{Part, Product, Rbm};
 use harmonium::objectives::{Contrastive, Persistent};
 use harmonium::optim::{Adam, At, Optimizer, Penalty, Sgd};
 use harmonium::report::SUMMARY_FORMAT;
@@ -31,7 +33,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The RBM times what the network makes of it.
-type Model = Tilted<Rbm, NeuralEnergy>;
+type Model<F> = Tilted<Rbm, F>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Network {
+    /// Dense layers
+    Dense,
+    /// Convolutions two pixels apart, then a linear layer
+    #[cfg(feature = "candle")]
+    Conv,
+}
 
 /// Trains an RBM, tilts it by a network, trains both on, and tells the likelihood from below and from above.
 #[derive(Parser, Clone, Debug)]
@@ -55,7 +66,10 @@ struct Settings {
     /// Learning rate of the RBM alone at first; it falls linearly to 0
     #[arg(long, value_name = "F", default_value_t = 0.2)]
     machine_rate: f32,
-    /// Units of a layer of the network [default: 256]
+    /// What tilts the RBM
+    #[arg(long, value_enum, default_value = "dense")]
+    network: Network,
+    /// Units of a layer of the dense network, channels of the first convolutions [default: 256, 16]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     width: Option<usize>,
     /// Layers of the network
@@ -107,6 +121,13 @@ impl Settings {
     fn or<T>(&self, asked: Option<T>, full: T, quick: T) -> T {
         asked.unwrap_or(if self.quick { quick } else { full })
     }
+    fn width(&self) -> usize {
+        match self.network {
+            Network::Dense => self.or(self.width, 256, 16),
+            #[cfg(feature = "candle")]
+            Network::Conv => self.or(self.width, 16, 4),
+        }
+    }
     fn bracketing(&self) -> Bracketing {
         let (temperatures, samples) = (self.or(self.temperatures, 10_000, 100), self.or(self.images, 50, 5));
         Bracketing { betas: Ais::like_sm08(temperatures), samples, seed: self.common.seed, ..Bracketing::default() }
@@ -131,7 +152,8 @@ impl Settings {
     fn notes(&self) -> BTreeMap<String, String> {
         let more = [
             ("machine", self.machine.as_ref().map_or("trained here".into(), |path| path.display().to_string())),
-            ("width", self.or(self.width, 256, 16).to_string()),
+            ("network", format!("{:?}", self.network)),
+            ("width", self.width().to_string()),
             ("layers", self.layers.to_string()),
             ("epochs", self.or(self.epochs, 25, 1).to_string()),
             ("learning_rate", self.learning_rate.to_string()),
@@ -161,28 +183,84 @@ fn train_and_tell(s: &Settings) -> Result<ExitCode> {
     let stages = Stages::begin(&s.keep, &out, "mnist_discrete_energy", &s.notes())?;
     let Some(rbm) = machine(s, &stages, (&train, &mean), &out)? else { return Ok(exit_code(stages.ended())) };
     let alone = began.elapsed().as_secs_f64();
-    let Some(model) = tilt(s, &stages, rbm.clone(), (&train, &fixed, &held_out))? else {
-        return Ok(exit_code(stages.ended()));
+    let told = match s.held_out {
+        0 => bernoulli(&folder.test.images, derive(s.common.seed, "test pixels")).to_mat(),
+        _ => held_out.to_mat(),
     };
-    save(&model, s.notes(), &out.join("model.safetensors"))?;
-    let trained = began.elapsed().as_secs_f64();
-    draw(s, &model, (images, &fixed), &out)?;
-    if s.kernels {
-        compare(s, &model, &fixed)?;
+    let data = Data { images, train: &train, fixed: &fixed, held_out: &held_out, told: &told, mean: &mean };
+    match s.network {
+        Network::Dense => {
+            let network = dense(s, &rbm)?;
+            let Some(model) = rest(s, &stages, (rbm, network), &data, (began, alone, &out))? else {
+                return Ok(exit_code(stages.ended()));
+            };
+            if s.kernels {
+                compare(s, &model, &fixed)?;
+            }
+        }
+        #[cfg(feature = "candle")]
+        Network::Conv => {
+            let network = convolutional(s, images)?;
+            if rest(s, &stages, (rbm, network), &data, (began, alone, &out))?.is_none() {
+                return Ok(exit_code(stages.ended()));
+            }
+        }
     }
-    say("annealing, there and back");
-    let test;
-    let told: &dyn Samples = if s.held_out > 0 {
-        &held_out
-    } else {
-        test = bernoulli(&folder.test.images, derive(s.common.seed, "test pixels"));
-        &test
-    };
-    let base = base_rate(&model, &mean, 0.05)?;
-    let found = bracket_tilted(&model, &base, told, &s.bracketing())?;
-    tell(s, &found, [alone, trained, began.elapsed().as_secs_f64()], &out)?;
     s.keep.show(&out)?;
     Ok(exit_code(stages.ended()))
+}
+
+/// What is learned from, and what is told.
+#[derive(Clone, Copy)]
+struct Data<'a> {
+    images: &'a Images,
+    train: &'a dyn Samples,
+    fixed: &'a dyn Samples,
+    held_out: &'a dyn Samples,
+    told: &'a Mat,
+    mean: &'a [f32],
+}
+
+/// Tilts the RBM by a network, draws, and tells the likelihood; none if training paused.
+fn rest<F: Part>(
+    s: &Settings,
+    stages: &Stages<'_>,
+    (rbm, network): (Rbm, F),
+    data: &Data<'_>,
+    (began, alone, out): (Instant, f64, &Path),
+) -> Result<Option<Model<F>>> {
+    let Some(model) = tilt(s, stages, (rbm, network), data)? else { return Ok(None) };
+    save(&model, s.notes(), &out.join("model.safetensors"))?;
+    let trained = began.elapsed().as_secs_f64();
+    draw(s, &model, (data.images, data.fixed), out)?;
+    say("annealing, there and back");
+    let base = base_rate(&model, data.mean, 0.05)?;
+    let found = bracket_tilted(&model, &base, data.told, &s.bracketing())?;
+    tell(s, &found, [alone, trained, began.elapsed().as_secs_f64()], out)?;
+    Ok(Some(model))
+}
+
+/// A dense network that is zero at first.
+fn dense(s: &Settings, rbm: &Rbm) -> Result<NeuralEnergy> {
+    let layers = vec![(s.width(), Activation::Silu); s.layers];
+    let mut network = NeuralEnergy::new(0, &[(rbm.n_visible(), Arc::new(Bernoulli))], &layers);
+    network.initialise(&[], derive(s.common.seed, "network"))?;
+    network.update(&mut |p| p.slice_mut(2 * s.layers).fill(0.0));
+    Ok(network)
+}
+
+/// A convolutional one, likewise.
+#[cfg(feature = "candle")]
+fn convolutional(s: &Settings, images: &Images) -> Result<CandleEnergy> {
+    let (image, n) = (Image::grey(images.height, images.width), s.width());
+    let mut network =
+        CandleEnergy::convolutional(Arc::new(Bernoulli), image, &[n, 2 * n, 2 * n, 4 * n], Activation::Silu)?;
+    network.initialise(&[], derive(s.common.seed, "network"))?;
+    // The last weights of the network stand before its last bias, and the units' bias after that.
+    let slots = network.params().slots().len();
+    let last = (0..slots).rev().filter(|k| network.params().slots()[*k].role.is_weights()).max();
+    network.update(&mut |p| last.into_iter().for_each(|k| p.slice_mut(k).fill(0.0)));
+    Ok(network)
 }
 
 /// The RBM, by centred PCD; none if its training paused.
@@ -210,17 +288,13 @@ fn machine(
 }
 
 /// The RBM tilted by a network that is zero at first, both trained on; none if it paused.
-fn tilt(
+fn tilt<F: Part>(
     s: &Settings,
     stages: &Stages<'_>,
-    rbm: Rbm,
-    (train, fixed, held_out): (&dyn Samples, &dyn Samples, &dyn Samples),
-) -> Result<Option<Model>> {
-    let seed = derive(s.common.seed, "network");
-    let layers = vec![(s.or(s.width, 256, 16), Activation::Silu); s.layers];
-    let mut network = NeuralEnergy::new(0, &[(rbm.n_visible(), Arc::new(Bernoulli))], &layers);
-    network.initialise(&[], seed)?;
-    network.update(&mut |p| p.slice_mut(2 * s.layers).fill(0.0));
+    (rbm, network): (Rbm, F),
+    data: &Data<'_>,
+) -> Result<Option<Model<F>>> {
+    let (seed, Data { train, fixed, held_out, .. }) = (derive(s.common.seed, "network"), *data);
     let mut model = Tilted::new(rbm, network)?;
     let chains = settled(s, model.machine(), fixed, (s.chains, "chains of the tilted machine"))?;
     let mut objective = Contrastive::new(Persistent::new(MetropolisGibbs::new(s.k), chains));
@@ -229,11 +303,12 @@ fn tilt(
     let fit = falling(s.or(s.epochs, 25, 1), s.learning_rate, s.batch, train.n_samples(), seed);
     let first =
         |samples: &dyn Samples| -> Result<Mat> { Ok(slice(samples, 0..samples.n_samples().min(5000))?.to_mat()) };
-    let accepted = |p: &Progress<'_, Model>| Ok(p.report.moves.rate());
-    let mut metrics: Vec<Box<dyn Metric<Model>>> = vec![Box::new(Named { name: "accepted".into(), measure: accepted })];
+    let accepted = |p: &Progress<'_, Model<F>>| Ok(p.report.moves.rate());
+    let mut metrics: Vec<Box<dyn Metric<Model<F>>>> =
+        vec![Box::new(Named { name: "accepted".into(), measure: accepted })];
     if held_out.n_samples() > 0 {
         let (seen, unseen) = (first(fixed)?, first(held_out)?);
-        let gap = move |p: &Progress<'_, Model>| {
+        let gap = move |p: &Progress<'_, Model<F>>| {
             let of = |v: &Mat| -> Result<f64> {
                 Ok(p.model.free_energy(v.as_view())?.iter().sum::<f64>() / v.ncols() as f64)
             };
@@ -282,14 +357,14 @@ fn settled(s: &Settings, rbm: &Rbm, fixed: &dyn Samples, (n, purpose): (usize, &
 }
 
 /// Chains of the model, far from where they started.
-fn drawn(s: &Settings, model: &Model, fixed: &dyn Samples, n: usize) -> Result<(Chains, Moves)> {
+fn drawn<F: Part>(s: &Settings, model: &Model<F>, fixed: &dyn Samples, n: usize) -> Result<(Chains, Moves)> {
     let mut chains = settled(s, model.machine(), fixed, (n, "dreams"))?;
     let moves = chains.advance(&MetropolisGibbs::new(if s.quick { 20 } else { 2000 }), model);
     Ok((chains, moves))
 }
 
 /// Samples; and the samples of the RBM alone.
-fn draw(s: &Settings, model: &Model, (images, fixed): (&Images, &dyn Samples), out: &Path) -> Result<()> {
+fn draw<F: Part>(s: &Settings, model: &Model<F>, (images, fixed): (&Images, &dyn Samples), out: &Path) -> Result<()> {
     let (height, width, grid) = (images.height, images.width, Grid { columns: 10, ..Grid::default() });
     let (mut chains, moves) = drawn(s, model, fixed, 100)?;
     say(format_args!("samples: {:.0} % of proposed sweeps taken", 100.0 * moves.rate()));
@@ -301,7 +376,7 @@ fn draw(s: &Settings, model: &Model, (images, fixed): (&Images, &dyn Samples), o
 
 /// How much of where they were chains still know, by kernel and time: sweeps that are taken or not, against kernels that follow the gradient
 /// of the same energy as a network.
-fn compare(s: &Settings, model: &Model, fixed: &dyn Samples) -> Result<()> {
+fn compare(s: &Settings, model: &Model<NeuralEnergy>, fixed: &dyn Samples) -> Result<()> {
     let (chains, _) = drawn(s, model, fixed, 128)?;
     let v = chains.states.x().rows(0, model.n_visible()).clone_owned();
     let network = NeuralEnergy::from_rbm(model.machine())?;
@@ -345,7 +420,7 @@ fn correlation(x: MatRef<'_>, y: MatRef<'_>) -> f64 {
 }
 
 /// The parameters of the machine and of what tilts it.
-fn save(model: &Model, notes: BTreeMap<String, String>, path: &Path) -> Result<()> {
+fn save<F: Part>(model: &Model<F>, notes: BTreeMap<String, String>, path: &Path) -> Result<()> {
     let params = model.params();
     let tensor = |(k, slot): (usize, &harmonium::params::Slot)| {
         // Column by column: the last axis of a tensor runs over rows.
