@@ -96,6 +96,9 @@ struct Settings {
     /// The share of chains that start from noise in every update
     #[arg(long, value_name = "F", default_value_t = 0.05)]
     restart: f32,
+    /// Gradients of the parameters are shortened to this length
+    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    clip_norm: f32,
     /// The penalty on the squares of energies
     #[arg(long, value_name = "F", default_value_t = 0.1)]
     penalty: f32,
@@ -138,7 +141,7 @@ impl Settings {
     }
     /// Short steps towards low energies.
     fn kernel(&self, steps: usize) -> Langevin {
-        Langevin { clip: Some(self.clip), ..Langevin::short_run(self.step, self.noise, steps) }
+        Langevin { clip: Some(self.clip), hold: true, ..Langevin::short_run(self.step, self.noise, steps) }
     }
     /// The settings, for the model file and the summary.
     fn notes(&self) -> BTreeMap<String, String> {
@@ -150,6 +153,7 @@ impl Settings {
             ("learning_rate", self.learning_rate.to_string()),
             ("langevin", format!("{} steps of {} and {}, cut at {}", self.k, self.step, self.noise, self.clip)),
             ("buffer", format!("{}, {} from noise", self.or(self.buffer, 10_000, 500), self.restart)),
+            ("clip_norm", self.clip_norm.to_string()),
             ("penalty", self.penalty.to_string()),
             ("average", self.average.to_string()),
             ("held_out", self.held_out.to_string()),
@@ -285,7 +289,7 @@ fn fit<M: Train + Score>(
         epochs: s.epochs(),
         batch: s.batch,
         learning_rate: Schedule::Linear { from: s.learning_rate, to: 0.0, steps: s.epochs() * per_epoch },
-        clip_norm: Some(1.0),
+        clip_norm: Some(s.clip_norm),
         seed: s.common.seed,
         ..Fit::default()
     };

@@ -16,7 +16,7 @@ use crate::{Score, Slab, Streams};
 /// `x ← x - gradient_step ∂E/∂x + noise z`, so many times.
 ///
 /// A chain that is no longer made of finite numbers at the end of an advance is put back where it was before, and its steps are counted in
-/// [`Moves::diverged`]. Units with a bounded range are thrown back at its ends.
+/// [`Moves::diverged`]. Units with a bounded range are thrown back at its ends, or held there.
 ///
 /// ```
 /// use harmonium::{Chains, Collapsed, models::Rbm, samplers::Langevin, units::{Bernoulli, Gaussian}};
@@ -36,6 +36,9 @@ pub struct Langevin {
     pub steps: usize,
     /// Every entry of the gradient is cut to `±clip`, if told: another bias, for energies that are not yet learned.
     pub clip: Option<f32>,
+    /// Whether units with a bounded range stop at its ends instead of being thrown back. One more bias, of steps that are large: where a
+    /// steady slope presses on an end, what is thrown back by a long step never rests there, as the pixels of most images do.
+    pub hold: bool,
 }
 
 impl Langevin {
@@ -45,7 +48,7 @@ impl Langevin {
     }
     /// Steps whose parts are chosen apart.
     pub const fn short_run(gradient_step: f32, noise: f32, steps: usize) -> Self {
-        Self { gradient_step, noise, steps, clip: None }
+        Self { gradient_step, noise, steps, clip: None, hold: false }
     }
 }
 
@@ -62,7 +65,7 @@ impl<M: Score + ?Sized> Kernel<M> for Langevin {
             // Column by column, so that the numbers drawn are still in the first cache.
             for j in 0..flight.columns {
                 flight.draw_momentum(j, rng);
-                flight.slide(j, self.gradient_step, self.noise);
+                flight.slide(j, (self.gradient_step, self.noise), self.hold);
             }
         }
         let (columns, lost) = (flight.columns as u64, flight.settle());

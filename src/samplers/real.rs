@@ -36,6 +36,11 @@ impl Walls {
         let low = if low <= f32::MIN { f32::NEG_INFINITY } else { low };
         Self { low, high: if high >= f32::MAX { f32::INFINITY } else { high } }
     }
+    /// Places beyond the range at its end. What is not finite stays where it is.
+    fn hold(self, places: &mut [f32]) {
+        let inside = |x: f32| if x.abs() < f32::INFINITY { x.max(self.low).min(self.high) } else { x };
+        places.iter_mut().for_each(|x| *x = inside(*x));
+    }
     /// Places within the range, where straight paths that are thrown back by the walls end; momenta as they come back: turned round by an
     /// odd number of walls. What is not finite stays where it is.
     fn throw_back(self, places: &mut [f32], momenta: &mut [f32]) {
@@ -235,15 +240,18 @@ impl<'a, M: Score + ?Sized> Flight<'a, M> {
             my.throw_back(at, walls);
         });
     }
-    /// `y ← y - time ∂E/∂x + noise z` of column `j`, by the gradient at `y` and with the numbers `z` in the place of momenta; thrown back
-    /// at walls.
-    pub(super) fn slide(&mut self, j: usize, time: f32, noise: f32) {
+    /// `y ← y - time ∂E/∂x + noise z` of column `j`, by the gradient at `y` and with the numbers `z` in the place of momenta; held or thrown
+    /// back at walls.
+    pub(super) fn slide(&mut self, j: usize, (time, noise): (f32, f32), hold: bool) {
         self.each(j, |my, at, walls| {
             if let Some(frozen) = my.frozen {
                 still(&frozen[at.clone()], &mut my.gradient_y[at.clone()], 0.0);
             }
             axpy(-time, &my.gradient_y[at.clone()], &mut my.y[at.clone()]);
             axpy(noise, &my.momentum[at.clone()], &mut my.y[at.clone()]);
+            if hold {
+                walls.hold(&mut my.y[at.clone()]);
+            }
             my.throw_back(at, walls);
         });
     }
@@ -317,6 +325,9 @@ mod tests {
                 assert_eq!(momentum, if odd { -1.0 } else { 1.0 }, "{x} between {low} and {high}");
             }
         }
+        let mut held = [f32::NAN, inf, -inf, 0.5, 3.0, -3.0];
+        Walls { low: -1.0, high: inf }.hold(&mut held);
+        assert!(held[0].is_nan() && held[1..] == [inf, -inf, 0.5, 3.0, -1.0]);
         let mut strange = [f32::NAN, inf, -inf, 1e9, -1e9, 1e-9, 1.000_000_1];
         Walls { low: 0.0, high: 1.0 }.throw_back(&mut strange, &mut [1.0; 7]);
         assert!(strange[0].is_nan() && strange[1..3] == [inf, -inf]);

@@ -341,6 +341,22 @@ fn short_runs_choose_step_and_noise_apart() {
     far.advance(&Langevin { clip: Some(2.0), ..Langevin::short_run(0.5, 0.0, 10) }, &free);
     assert_eq!(far.states.x(), Mat::from_element(4, 10, 90.0));
 }
+/// A steady slope and long steps: held, every unit comes to rest at its end; thrown back, it never does.
+#[test]
+fn units_pressed_on_an_end_rest_there_where_they_are_held() {
+    let mut grey = Boltzmann::new((4, TruncatedExponential));
+    grey.update(&mut |p| {
+        let bias = p.slots().iter().position(|s| s.name == "visible_bias").unwrap();
+        p.slice_mut(bias).copy_from_slice(&[1.0, -1.0, 1.0, -1.0]);
+    });
+    let run = |hold: bool| {
+        let mut chains = Chains::new(Mat::from_element(4, 3, 0.45), 1);
+        chains.advance(&Langevin { hold, ..Langevin::short_run(0.7, 0.0, 5) }, &grey);
+        chains.states.x().clone_owned()
+    };
+    assert_eq!(run(true), Mat::from_fn(4, 3, |i, _| if i % 2 == 0 { 1.0 } else { 0.0 }));
+    assert!(run(false).iter().all(|x| *x > 0.01 && *x < 0.99));
+}
 #[test]
 fn acceptance_falls_with_the_step() {
     let machine = gaussian();

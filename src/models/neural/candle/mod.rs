@@ -56,20 +56,24 @@ use variables::Named;
 /// Samples that a module gets at once: as many always, for the bits of candle's own products depend on how many there are where they are
 /// few.
 const CHUNK: usize = 64;
-/// Of which there may be fewer, in multiples of this, where all products are this crate's.
+/// Where all products are this crate's, samples come in multiples of this; and as many at once as have so many numbers of one activity:
+/// they stay in a core's cache, and below what candle shares among threads of its own, which wait for one another without sleep.
 const OWN: usize = 2;
+const AT_ONCE: usize = 64 * 1024 - 1;
 
 type Shared = Box<dyn Module + Send + Sync>;
 
 /// `E(x | u) = U(x; θ) - bᵀx + f(u, x)` with a candle module `f`; a state is the inputs `u`, if there are some, which are given, then the
 /// units `x`. The module gets all of it, samples × rows, 64 samples at once; if there
-/// are fewer, some of them come twice.
+/// are fewer, some of them come twice. (The ready networks get fewer at once.)
 ///
 /// Parameters: the variables of the module in the order in which it asks for them, by their names, and `visible_bias` b and
 /// `visible_theta` (the units' own).
 ///
 /// The same seed gives the same bits for any number of threads, if the module does: the operations here do ([`convolve`], [`dense`],
-/// [`activate`]), and products and convolutions of candle have been seen to. They take their threads from the pool that asks. Passes allocate, as candle does. If a pass fails, which those at construction did not, its
+/// [`activate`]), and products and convolutions of candle have been seen to. They take their threads from the pool that asks. (Sums of
+/// more than 65,535 numbers candle itself shares among threads, which costs more than it gains here, up to half of all time: with modules
+/// of your own set `CANDLE_NUM_THREADS=1`.) Passes allocate, as candle does. If a pass fails, which those at construction did not, its
 /// energies and derivatives are not numbers.
 pub struct CandleEnergy {
     architecture: String,
@@ -81,6 +85,7 @@ pub struct CandleEnergy {
     thetas: Vec<Range<usize>>, // of every block, in their slot
     given: usize,
     group: usize, // samples come in multiples of it
+    chunk: usize, // and so many at once
 }
 
 impl fmt::Debug for CandleEnergy {
@@ -127,6 +132,7 @@ impl CandleEnergy {
             thetas,
             given,
             group: CHUNK,
+            chunk: CHUNK,
         };
         model.probe()?;
         Ok(model)
@@ -156,9 +162,10 @@ impl CandleEnergy {
         self.update(&mut |p| p.slice_mut(slot).copy_from_slice(&bias));
         Ok(())
     }
-    /// Its products are all this crate's.
-    fn of_own_products(self) -> Self {
-        Self { group: OWN, ..self }
+    /// Its products are all this crate's; `largest` numbers a sample has its largest activity.
+    fn of_own_products(self, largest: usize) -> Self {
+        let chunk = (AT_ONCE / largest.max(1) / OWN * OWN).clamp(OWN, CHUNK);
+        Self { group: OWN, chunk, ..self }
     }
     /// `b`, which with a module of zeros is the field of every unit.
     pub fn visible_bias(&self) -> &[f32] {
@@ -302,8 +309,8 @@ impl Energy for CandleEnergy {
         self.params.version()
     }
     fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
-        out.par_chunks_mut(CHUNK).enumerate().for_each(|(piece, out)| {
-            let x = x.columns(piece * CHUNK, out.len());
+        out.par_chunks_mut(self.chunk).enumerate().for_each(|(piece, out)| {
+            let x = x.columns(piece * self.chunk, out.len());
             match self.module_energies(x) {
                 Ok(values) => {
                     let columns = out.iter_mut().zip(values).enumerate();
@@ -317,15 +324,15 @@ impl Energy for CandleEnergy {
 impl Score for CandleEnergy {
     /// Of given rows too.
     fn grad_x(&self, x: MatRef<'_>, mut out: MatMut<'_>) {
-        for from in (0..x.ncols()).step_by(CHUNK) {
-            let n = CHUNK.min(x.ncols() - from);
+        for from in (0..x.ncols()).step_by(self.chunk) {
+            let n = self.chunk.min(x.ncols() - from);
             self.slab_slopes(x.columns(from, n), None, out.columns_mut(from, n));
         }
     }
     /// One pass forwards and one backwards.
     fn energy_and_grad_x(&self, x: MatRef<'_>, energies: &mut [f64], mut out: MatMut<'_>) {
-        for from in (0..x.ncols()).step_by(CHUNK) {
-            let n = CHUNK.min(x.ncols() - from);
+        for from in (0..x.ncols()).step_by(self.chunk) {
+            let n = self.chunk.min(x.ncols() - from);
             self.slab_slopes(x.columns(from, n), Some(&mut energies[from..from + n]), out.columns_mut(from, n));
         }
     }
@@ -342,7 +349,7 @@ impl Learn for CandleEnergy {
         // A state of weight zero is absent, whatever it holds.
         let kept: Vec<usize> = (0..weights.len()).filter(|&j| weights[j] != 0.0).collect();
         // An even number of pieces, for two threads to share; no function of the number of threads.
-        let width = kept.len().div_ceil(2 * kept.len().div_ceil(2 * CHUNK).max(1)).max(1);
+        let width = kept.len().div_ceil(2 * kept.len().div_ceil(2 * self.chunk).max(1)).max(1);
         let one = |columns: &[usize]| {
             let weights: Vec<f32> = columns.iter().map(|&j| weights[j]).collect();
             self.module_gradient(x.select_columns(columns).as_view(), &weights)

@@ -141,7 +141,7 @@ impl CandleEnergy {
                 last.of(&x)
             })
         })?;
-        Ok(model.of_own_products())
+        Ok(model.of_own_products(hidden.iter().map(|h| h.0).max().unwrap_or(rows).max(rows)))
     }
     /// A convolutional network: layers of kernels 3 × 3, two pixels apart, each of so many channels and halving height and width; then a
     /// linear layer of all that is left.
@@ -183,7 +183,8 @@ impl CandleEnergy {
                 last.of(&x.flatten_from(1)?)
             })
         })?;
-        Ok(model.of_own_products())
+        let layer = |(l, n): (usize, &usize)| halved(image.height, l + 1) * halved(image.width, l + 1) * n;
+        Ok(model.of_own_products(channels.iter().enumerate().map(layer).max().unwrap_or(0).max(image.len())))
     }
     /// A residual network: a convolution, then blocks `x + W₂ a(W₁ a(x))` of two 3 × 3 convolutions, whose activations come before them
     /// (He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", 2016); where they halve the image, `x` by a convolution
@@ -223,6 +224,6 @@ impl CandleEnergy {
                 last.of(&activate(&x, activation)?.flatten(1, 2)?.mean(1)?)
             })
         })?;
-        Ok(model.of_own_products())
+        Ok(model.of_own_products(image.height * image.width * channels.max(image.channels)))
     }
 }
