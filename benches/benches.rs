@@ -8,16 +8,18 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use harmonium::eval::{Ais, Raise, ais, raise};
 use harmonium::linalg::{self, Level, Outer, Working};
-use harmonium::models::neural::{Activation, Predictor};
+#[cfg(feature = "candle")]
+use harmonium::models::neural::candle::{CandleEnergy, Image};
+use harmonium::models::neural::{Activation, NeuralEnergy, Predictor};
 use harmonium::models::{
     Boltzmann, Boundary, Dbm, DenseMemory, Interaction, MeanField, ModernHopfield, Rbm, SparseBoltzmann,
 };
 use harmonium::objectives::{Contrastive, Objective, Supervised};
 use harmonium::optim::{At, Optimizer, Sgd};
 use harmonium::rng::ChainRng;
-use harmonium::samplers::{BlockGibbs, SwendsenWang, Tempering};
-use harmonium::units::{Bernoulli, Softmax};
-use harmonium::{Annealed, Batch, Chains, Energy, Learn, Mat, States, Train};
+use harmonium::samplers::{BlockGibbs, DiscreteLangevin, GibbsWithGradients, Langevin, Mala, SwendsenWang, Tempering};
+use harmonium::units::{Bernoulli, Gaussian, Softmax};
+use harmonium::{Annealed, Batch, Chains, Collapsed, Energy, Learn, Mat, Score, States, Train};
 use rand::RngExt;
 use rayon::ThreadPoolBuilder;
 use std::hint::black_box;
@@ -223,6 +225,58 @@ fn pairwise(c: &mut Criterion) {
     group.finish();
 }
 
+/// Kernels that follow gradients: of an energy that costs nothing, what they cost themselves; of an RBM's marginal, beside block Gibbs.
+fn gradients(c: &mut Criterion) {
+    let mut group = c.benchmark_group("gradient");
+    let mut normals = vec![0.0; 4096];
+    let mut rng = ChainRng::new(1);
+    group.throughput(Throughput::Elements(normals.len() as u64));
+    group.bench_function("normal numbers", |b| b.iter(|| linalg::normals_to(&mut normals, &mut rng)));
+    let free = Boltzmann::new((VISIBLE, Gaussian));
+    let mut real = Chains::zeros(&free, 128, 1);
+    group.throughput(Throughput::Elements(128));
+    group.bench_function("Langevin step of 128 free chains", |b| {
+        b.iter(|| real.advance(&Langevin::new(0.1, 1), &free));
+    });
+    group.bench_function("MALA step of them", |b| b.iter(|| real.advance(&Mala::new(0.1, 1), &free)));
+    let rbm = rbm();
+    let marginal = Collapsed::new(&rbm, &[1]);
+    let mut bits = Chains::new(bits(VISIBLE, COLUMNS, 0.13), 1);
+    group.throughput(Throughput::Elements(COLUMNS as u64));
+    group.bench_function("Gibbs with gradients, a proposal, marginal of an RBM", |b| {
+        b.iter(|| bits.advance(&GibbsWithGradients::new(1), &marginal));
+    });
+    group.bench_function("discrete Langevin step of it", |b| {
+        b.iter(|| bits.advance(&DiscreteLangevin::new(0.1, 1), &marginal));
+    });
+    group.finish();
+}
+
+/// Neural energies of images: `∂E/∂x` of a batch.
+fn networks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("neural");
+    let x = Mat::from_fn(VISIBLE, 128, |i, j| ((i * 7 + j * 13) % 17) as f32 / 17.0);
+    let mut slope = Mat::zeros(VISIBLE, 128);
+    group.throughput(Throughput::Elements(128));
+    let mut dense = NeuralEnergy::new(0, &[(VISIBLE, Arc::new(Gaussian))], &[(256, Activation::Silu); 2]);
+    dense.initialise(&[], 1).expect("no means");
+    group.bench_function("slope of 784-256-256-1", |b| b.iter(|| dense.grad_x(x.as_view(), slope.as_view_mut())));
+    #[cfg(feature = "candle")]
+    {
+        let image = Image { channels: 1, height: 28, width: 28 };
+        let gaussian = Arc::new(Gaussian);
+        let mut of = |name: &str, model: CandleEnergy| {
+            group.bench_function(name, |b| b.iter(|| model.grad_x(x.as_view(), slope.as_view_mut())));
+        };
+        let silu = Activation::Silu;
+        let dense = CandleEnergy::dense(0, &[(VISIBLE, gaussian.clone())], &[(256, silu); 2]);
+        of("slope of 784-256-256-1 by candle", dense.expect("a network"));
+        let conv = CandleEnergy::convolutional(gaussian, image, &[16, 32, 32, 64], silu);
+        of("slope of convolutions, 16-32-32-64", conv.expect("a network"));
+    }
+    group.finish();
+}
+
 fn annealing(c: &mut Criterion) {
     let mut group = c.benchmark_group("ais");
     let (rbm, temperatures) = (rbm(), 50);
@@ -243,5 +297,9 @@ fn short() -> Criterion {
     let criterion = Criterion::default().sample_size(20).without_plots();
     criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(2000))
 }
-criterion_group! { name = benches; config = short(); targets = products, units, sampling, tempering, updates, deep, pairwise, annealing }
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = products, units, sampling, tempering, updates, deep, pairwise, gradients, networks, annealing
+}
 criterion_main!(benches);

@@ -263,8 +263,8 @@ fn train_and_tell<M: Train + Score>(s: &Settings, mut model: M, images: Images<'
         &out.join("nearest.png"),
     )?;
     let judge = Judge::train(images.labelled, if s.quick { 1 } else { 12 }, s.common.seed)?;
-    let verdict = judge.look(sets[2].1.as_view())?;
-    tell(s, (&sets, &means), &verdict, (trained, began), &out)?;
+    let verdicts = [judge.look(sets[2].1.as_view())?, judge.look(sets[1].1.as_view())?];
+    tell(s, (&sets, &means), &verdicts, (trained, began), &out)?;
     s.keep.show(&out)?;
     Ok(exit_code(ended))
 }
@@ -389,7 +389,7 @@ fn histogram(values: &[f64], (low, high): (f64, f64)) -> Vec<(f64, f64)> {
 fn tell(
     s: &Settings,
     (sets, means): (&Sets, &[f64]),
-    verdict: &Verdict,
+    [verdict, of_others]: &[Verdict; 2],
     (trained, began): (f64, Instant),
     out: &Path,
 ) -> Result<()> {
@@ -403,7 +403,7 @@ fn tell(
     let seconds = began.elapsed().as_secs_f64();
     let summary = serde_json::json!({
         "format": SUMMARY_FORMAT,
-        "sure_share": verdict.sure, "sure_by_class": verdict.classes,
+        "sure_share": verdict.sure, "sure_by_class": verdict.classes, "sure_share_of_others": of_others.sure,
         "energy_distance": drawn.0.value, "energy_distance_stderr": drawn.0.standard_error,
         "energy_distance_of_training_images": real.0.value, "energy_distance_of_noise": blank.0.value,
         "mmd": drawn.1.value, "mmd_stderr": drawn.1.standard_error,
@@ -418,6 +418,7 @@ fn tell(
     let line = |e: &harmonium::eval::Estimate| format!("{:.4} ± {:.4}", e.value, e.standard_error);
     print_table(&[
         ("samples with a class above 0.9", format!("{:.1} %", 100.0 * verdict.sure)),
+        (&format!("{set} with one"), format!("{:.1} %", 100.0 * of_others.sure)),
         ("of them, of digits 0 to 9", format!("{:?}", verdict.classes)),
         (&format!("energy distance of samples and {set}"), line(&drawn.0)),
         ("of training images", line(&real.0)),

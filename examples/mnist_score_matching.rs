@@ -158,7 +158,7 @@ fn train_and_draw(s: &Settings) -> Result<ExitCode> {
     let samples = chains.states.x().rows(1, height * width).clone_owned();
     let told = if s.held_out > 0 { held_out.to_mat() } else { real(&folder.test.images).to_mat() };
     denoise(s, &model, told.as_view(), (height, width), &out)?;
-    tell(s, (&folder, train.to_mat().as_view()), &samples, (trained, began), &out)?;
+    tell(s, (&folder, train.to_mat().as_view(), told.as_view()), &samples, (trained, began), &out)?;
     s.keep.show(&out)?;
     Ok(exit_code(ended))
 }
@@ -287,7 +287,7 @@ fn denoise(s: &Settings, model: &NoisyEnergy, images: MatRef<'_>, size: (usize, 
 /// What a classifier says of the samples, and which training images are nearest to them.
 fn tell(
     s: &Settings,
-    (folder, train): (&Folder, MatRef<'_>),
+    (folder, train, other): (&Folder, MatRef<'_>, MatRef<'_>),
     samples: &Mat,
     (trained, began): (f64, Instant),
     out: &Path,
@@ -300,9 +300,11 @@ fn tell(
     save_png(&grid.tile(pairs.as_view(), size.0, size.1, Shade::Unit)?, &out.join("nearest.png"))?;
     let judge = Judge::train(&folder.train, if s.quick { 1 } else { 12 }, s.common.seed)?;
     let verdict = judge.look(samples.map(|x| x.clamp(0.0, 1.0)).as_view())?;
+    let of_others = judge.look(other.columns(0, other.ncols().min(samples.ncols())))?.sure;
     let seconds = began.elapsed().as_secs_f64();
     let summary = serde_json::json!({
         "format": SUMMARY_FORMAT, "sure_share": verdict.sure, "sure_by_class": verdict.classes,
+        "sure_share_of_others": of_others,
         "samples": samples.ncols(), "levels": s.levels(), "steps": s.steps, "step_size": s.step_size,
         "seconds_of_training": trained, "seconds": seconds, "threads": rayon::current_num_threads(),
         "settings": s.notes(),
@@ -311,6 +313,10 @@ fn tell(
     say("");
     print_table(&[
         ("samples with a class above 0.9", format!("{:.1} %", 100.0 * verdict.sure)),
+        (
+            if s.held_out > 0 { "held-out images with one" } else { "test images with one" },
+            format!("{:.1} %", 100.0 * of_others),
+        ),
         ("of them, of digits 0 to 9", format!("{:?}", verdict.classes)),
         ("time of training", format!("{trained:.0} s")),
         ("time of it all", format!("{seconds:.0} s")),
