@@ -69,14 +69,14 @@ struct Settings {
     /// 16,32,32,64 of convolutions, or 32,32,32,32]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = at_least_one())]
     widths: Vec<usize>,
-    /// Passes over the training images [default: 20]
+    /// Passes over the training images [default: 30]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update, and chains that it moves
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one())]
     batch: usize,
     /// Adam's learning rate; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.0003)]
+    #[arg(long, value_name = "F", default_value_t = 0.0001)]
     learning_rate: f32,
     /// Langevin steps of an update
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = at_least_one())]
@@ -105,7 +105,7 @@ struct Settings {
     /// Decay of the moving average of the parameters that is drawn from
     #[arg(long, value_name = "F", default_value_t = 0.999)]
     average: f32,
-    /// Langevin steps from noise to the samples that are told of [default: 1000]
+    /// Langevin steps from noise to the samples that are told of [default: 1500]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     steps: Option<usize>,
     /// Samples that are told of [default: 1000]
@@ -124,7 +124,7 @@ impl Settings {
         told.unwrap_or(if self.quick { quick } else { whole })
     }
     fn epochs(&self) -> u64 {
-        self.or(self.epochs, 20, 1)
+        self.or(self.epochs, 30, 1)
     }
     fn widths(&self) -> Vec<usize> {
         match (&self.widths[..], self.network) {
@@ -326,7 +326,7 @@ fn uniform<M: Train>(model: &M, n: usize, seed: u64) -> Mat {
 /// Samples from noise; and the film of the first ten chains, one a row, whose frames are ever further apart.
 fn draw<M: Train + Score>(s: &Settings, model: &M, size: (usize, usize), out: &Path) -> Result<Mat> {
     const FRAMES: u32 = 14;
-    let steps = s.or(s.steps, 1000, 40);
+    let steps = s.or(s.steps, 1500, 40);
     say(format_args!("{} samples from noise, by {steps} steps", s.samples()));
     let start = uniform(model, s.samples(), derive(s.common.seed, "noise to begin with"));
     let mut chains = Chains::new(start, derive(s.common.seed, "drawing"));
