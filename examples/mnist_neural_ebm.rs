@@ -69,7 +69,7 @@ struct Settings {
     /// 16,32,32,64 of convolutions, or 32,32,32,32]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = at_least_one())]
     widths: Vec<usize>,
-    /// Passes over the training images [default: 30]
+    /// Passes over the training images [default: 12, or 30 of convolutions]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update, and chains that it moves
@@ -124,7 +124,7 @@ impl Settings {
         told.unwrap_or(if self.quick { quick } else { whole })
     }
     fn epochs(&self) -> u64 {
-        self.or(self.epochs, 30, 1)
+        self.or(self.epochs, if self.network == Network::Dense { 12 } else { 30 }, 1)
     }
     fn widths(&self) -> Vec<usize> {
         match (&self.widths[..], self.network) {
