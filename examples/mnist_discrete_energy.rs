@@ -60,7 +60,7 @@ struct Settings {
     /// Hidden units of the RBM [default: 500]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     hidden: Option<usize>,
-    /// Passes over the training images of the RBM alone [default: 50]
+    /// Passes over the training images of the RBM alone [default: 100]
     #[arg(long, value_name = "N")]
     machine_epochs: Option<u64>,
     /// Learning rate of the RBM alone at first; it falls linearly to 0
@@ -75,17 +75,17 @@ struct Settings {
     /// Layers of the network
     #[arg(long, value_name = "N", default_value_t = 2)]
     layers: usize,
-    /// Passes over the training images, with the network [default: 25]
+    /// Passes over the training images, with the network [default: 45]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
     /// Learning rate of the network (by Adam) at first; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 3e-4)]
+    #[arg(long, value_name = "F", default_value_t = 5e-4)]
     learning_rate: f32,
     /// Learning rate of the RBM beside the network (by plain steps) at first; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.05)]
+    #[arg(long, value_name = "F", default_value_t = 0.1)]
     rate_beside: f32,
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0001)]
@@ -94,10 +94,10 @@ struct Settings {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = at_least_one())]
     machine_chains: usize,
     /// Persistent chains with the network
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = at_least_one())]
     chains: usize,
     /// Sweeps that are proposed in an update
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     k: usize,
     /// Temperatures of annealing, there and back [default: 10000]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
@@ -136,7 +136,7 @@ impl Settings {
     fn machine_notes(&self) -> BTreeMap<String, String> {
         let notes = [
             ("hidden", self.or(self.hidden, 500, 50).to_string()),
-            ("machine_epochs", self.or(self.machine_epochs, 50, 1).to_string()),
+            ("machine_epochs", self.or(self.machine_epochs, 100, 1).to_string()),
             ("machine_rate", self.machine_rate.to_string()),
             ("batch", self.batch.to_string()),
             ("l2", self.l2.to_string()),
@@ -155,7 +155,7 @@ impl Settings {
             ("network", format!("{:?}", self.network)),
             ("width", self.width().to_string()),
             ("layers", self.layers.to_string()),
-            ("epochs", self.or(self.epochs, 25, 1).to_string()),
+            ("epochs", self.or(self.epochs, 45, 1).to_string()),
             ("learning_rate", self.learning_rate.to_string()),
             ("rate_beside", self.rate_beside.to_string()),
             ("chains", self.chains.to_string()),
@@ -300,7 +300,7 @@ fn tilt<F: Part>(
     let mut objective = Contrastive::new(Persistent::new(MetropolisGibbs::new(s.k), chains));
     let machine = model.machine().params().as_slice().len();
     let mut apart = Apart { machine, ratio: s.rate_beside / s.learning_rate, adam: Adam::default(), plain: vec![] };
-    let fit = falling(s.or(s.epochs, 25, 1), s.learning_rate, s.batch, train.n_samples(), seed);
+    let fit = falling(s.or(s.epochs, 45, 1), s.learning_rate, s.batch, train.n_samples(), seed);
     let first =
         |samples: &dyn Samples| -> Result<Mat> { Ok(slice(samples, 0..samples.n_samples().min(5000))?.to_mat()) };
     let accepted = |p: &Progress<'_, Model<F>>| Ok(p.report.moves.rate());
