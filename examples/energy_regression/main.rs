@@ -1,5 +1,14 @@
 //! Regression with uncertainty of any shape: `p(y | u)` by an energy, learned by ranking answers among noise (Gustafsson et al. 2020)
 //! and by score matching, on two toy sets whose conditional density is known; beside a network that gives mean and deviation.
+//!
+//! ```text
+//! cargo run --release --example energy_regression
+//! ```
+//!
+//! On two cores it takes 36 s. Means over five data sets and networks, coverage of 90 % intervals and KL(true ‖ model) in nats: ranking among
+//! noise (NCE) 88.9 ± 0.5 % and 0.015 on branches, 89.5 ± 0.2 % and 0.014 on a curve; a normal distribution 91.2 % and 0.249, 89.8 % and
+//! 0.006. Score matching does not see how much weight two branches have (78.8 %, 0.74), and its denoising form fails on one of the
+//! five curves (83.8 ± 15.3 %). (Seed 1.)
 #[path = "../common/mod.rs"]
 mod common;
 mod normal;
