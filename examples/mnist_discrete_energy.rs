@@ -75,6 +75,9 @@ struct Settings {
     /// Layers of the network
     #[arg(long, value_name = "N", default_value_t = 2)]
     layers: usize,
+    /// Largest spectral norm of a layer of the dense network; 0: no limit
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    limit: f32,
     /// Passes over the training images, with the network [default: 45]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
@@ -121,6 +124,12 @@ impl Settings {
     fn or<T>(&self, asked: Option<T>, full: T, quick: T) -> T {
         asked.unwrap_or(if self.quick { quick } else { full })
     }
+    fn machine_epochs(&self) -> u64 {
+        self.or(self.machine_epochs, 100, 1)
+    }
+    fn epochs(&self) -> u64 {
+        self.or(self.epochs, 45, 1)
+    }
     fn width(&self) -> usize {
         match self.network {
             Network::Dense => self.or(self.width, 256, 16),
@@ -136,7 +145,7 @@ impl Settings {
     fn machine_notes(&self) -> BTreeMap<String, String> {
         let notes = [
             ("hidden", self.or(self.hidden, 500, 50).to_string()),
-            ("machine_epochs", self.or(self.machine_epochs, 100, 1).to_string()),
+            ("machine_epochs", self.machine_epochs().to_string()),
             ("machine_rate", self.machine_rate.to_string()),
             ("batch", self.batch.to_string()),
             ("l2", self.l2.to_string()),
@@ -155,7 +164,8 @@ impl Settings {
             ("network", format!("{:?}", self.network)),
             ("width", self.width().to_string()),
             ("layers", self.layers.to_string()),
-            ("epochs", self.or(self.epochs, 45, 1).to_string()),
+            ("limit", self.limit.to_string()),
+            ("epochs", self.epochs().to_string()),
             ("learning_rate", self.learning_rate.to_string()),
             ("rate_beside", self.rate_beside.to_string()),
             ("chains", self.chains.to_string()),
@@ -244,6 +254,9 @@ fn rest<F: Part>(
 fn dense(s: &Settings, rbm: &Rbm) -> Result<NeuralEnergy> {
     let layers = vec![(s.width(), Activation::Silu); s.layers];
     let mut network = NeuralEnergy::new(0, &[(rbm.n_visible(), Arc::new(Bernoulli))], &layers);
+    if s.limit > 0.0 {
+        network = network.spectral(s.limit)?;
+    }
     network.initialise(&[], derive(s.common.seed, "network"))?;
     network.update(&mut |p| p.slice_mut(2 * s.layers).fill(0.0));
     Ok(network)
@@ -273,7 +286,7 @@ fn machine(
     if let Some(path) = &s.machine {
         return Ok(Some(load_rbm(path)?.0));
     }
-    let (n, epochs) = (train.n_samples(), s.or(s.machine_epochs, 50, 1));
+    let (n, epochs) = (train.n_samples(), s.machine_epochs());
     let mut rbm = Rbm::new((mean.len(), Bernoulli), (s.or(s.hidden, 500, 50), Bernoulli));
     rbm.initialise(mean, 1.0 / (n + 1) as f32, s.common.seed)?;
     let independent = [rbm.visible_bias(), &vec![0.0; rbm.n_hidden()]].concat();
@@ -300,7 +313,7 @@ fn tilt<F: Part>(
     let mut objective = Contrastive::new(Persistent::new(MetropolisGibbs::new(s.k), chains));
     let machine = model.machine().params().as_slice().len();
     let mut apart = Apart { machine, ratio: s.rate_beside / s.learning_rate, adam: Adam::default(), plain: vec![] };
-    let fit = falling(s.or(s.epochs, 45, 1), s.learning_rate, s.batch, train.n_samples(), seed);
+    let fit = falling(s.epochs(), s.learning_rate, s.batch, train.n_samples(), seed);
     let first =
         |samples: &dyn Samples| -> Result<Mat> { Ok(slice(samples, 0..samples.n_samples().min(5000))?.to_mat()) };
     let accepted = |p: &Progress<'_, Model<F>>| Ok(p.report.moves.rate());
