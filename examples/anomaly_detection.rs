@@ -5,11 +5,12 @@
 //! cargo run --release --example anomaly_detection
 //! ```
 //!
-//! On two cores it takes 198 s: mean areas under the ROC curve 0.948 by energy, 0.964 by slope, 0.961 by denoising; F1 0.845, 0.863 and 0.861. (Seed 1.)
+//! On two cores it takes 198 s: mean areas under the ROC curve 0.948 by energy, 0.964 by slope, 0.961 by denoising; F1 0.845, 0.863 and
+//! 0.861. (Seed 1.)
 //!
 //! Three scores are told: the energy at one level of noise; the squared length of its slope there, which is how far the image is moved when
-//! it is denoised (DSEBM-e and DSEBM-r of Zhai, Cheng, Lu and Zhang, "Deep structured energy based models for anomaly detection", 2016); and
-//! the loss of denoising over all levels, which but for a constant is a bound of -log p. The area under the ROC curve is over all test
+//! it is denoised (DSEBM-e and DSEBM-r of Zhai, Cheng, Lu and Zhang, "Deep structured energy based models for anomaly detection", 2016);
+//! and the loss of denoising over all levels, which but for a constant is a bound of -log p. The area under the ROC curve is over all test
 //! images, as in Ruff and others, "Deep one-class classification", 2018; precision, recall and F1 are of Zhai's protocol: so many images of
 //! other classes that they are 30 % of all, and the 30 % of the highest scores are called anomalies.
 mod common;

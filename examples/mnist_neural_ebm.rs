@@ -5,10 +5,10 @@
 //! cargo run --release --features candle --example mnist_neural_ebm -- --network conv
 //! ```
 //!
-//! On two cores the first takes 255 s, 231 of them to train: of 1,000 samples a classifier gives 86.4 % a class with a probability above 0.9
-//! (of test images 95.7 %), all ten classes are among them, and their energy distance to test images is 0.165 ± 0.016, that of as many training images
-//! 0.176 ± 0.020. The second takes 28 minutes: 84.1 %, 0.180 ± 0.021; its strokes are more like those of a pen. (Seed 1.) Settings were chosen on
-//! held-out images, but for the steps of drawing (DESIGN.md).
+//! On two cores the first takes 255 s, 231 of them to train: of 1,000 samples a classifier gives 86.4 % a class with a probability above
+//! 0.9 (of test images 95.7 %), all ten classes are among them, and their energy distance to test images is 0.165 ± 0.016, that of as many
+//! training images 0.176 ± 0.020. The second takes 28 minutes: 84.1 %, 0.180 ± 0.021; its strokes are more like those of a pen. (Seed 1.)
+//! Settings were chosen on held-out images, but for the steps of drawing (DESIGN.md).
 //!
 //! Written: `film.png` (a row a chain, from noise at the left), `samples.png`, `nearest.png` (every second image is the training image
 //! nearest to the sample before it), `energies.png` (histograms of energies: of training and of

@@ -4,8 +4,8 @@
 //! cargo run --release --example two_moons
 //! ```
 //!
-//! On two cores it takes 95 s. Nats a point of 10,000 others: truth -1.016; maximum likelihood by integration -1.034, contrastive divergence -1.030,
-//! replay buffer -1.057; score matching exact -1.040, sliced -1.044, denoising (at one level) -1.119; noise-contrastive
+//! On two cores it takes 95 s. Nats a point of 10,000 others: truth -1.016; maximum likelihood by integration -1.034, contrastive
+//! divergence -1.030, replay buffer -1.057; score matching exact -1.040, sliced -1.044, denoising (at one level) -1.119; noise-contrastive
 //! estimation -1.033, whose log Z is -0.019 for -0.001. (Seed 1.)
 mod common;
 

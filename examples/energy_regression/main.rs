@@ -5,10 +5,10 @@
 //! cargo run --release --example energy_regression
 //! ```
 //!
-//! On two cores it takes 36 s. Means over five data sets and networks, coverage of 90 % intervals and KL(true ‖ model) in nats: ranking among
-//! noise (NCE) 88.9 ± 0.5 % and 0.015 on branches, 89.5 ± 0.2 % and 0.014 on a curve; a normal distribution 91.2 % and 0.249, 89.8 % and
-//! 0.006. Score matching does not see how much weight two branches have (78.8 %, 0.74), and its denoising form fails on one of the
-//! five curves (83.8 ± 15.3 %). (Seed 1.)
+//! On two cores it takes 36 s. Means over five data sets and networks, coverage of 90 % intervals and KL(true ‖ model) in nats: ranking
+//! among noise (NCE) 88.9 ± 0.5 % and 0.015 on branches, 89.5 ± 0.2 % and 0.014 on a curve; a normal distribution 91.2 % and 0.249, 89.8 %
+//! and 0.006. Score matching does not see how much weight two branches have (78.8 %, 0.74), and its denoising form fails on one of the five
+//! curves (83.8 ± 15.3 %). (Seed 1.)
 #[path = "../common/mod.rs"]
 mod common;
 mod normal;
