@@ -44,7 +44,7 @@ enum Network {
     Conv,
 }
 
-/// Trains an RBM, tilts it by a network, trains both on, and tells the likelihood from below and from above.
+/// Trains an RBM, tilts it by a network, trains the network, or both, and tells the likelihood from below and from above.
 #[derive(Parser, Clone, Debug)]
 struct Settings {
     #[command(flatten)]
@@ -60,7 +60,7 @@ struct Settings {
     /// Hidden units of the RBM [default: 500]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     hidden: Option<usize>,
-    /// Passes over the training images of the RBM alone [default: 100]
+    /// Passes over the training images of the RBM alone [default: 400]
     #[arg(long, value_name = "N")]
     machine_epochs: Option<u64>,
     /// Learning rate of the RBM alone at first; it falls linearly to 0
@@ -76,19 +76,19 @@ struct Settings {
     #[arg(long, value_name = "N", default_value_t = 2)]
     layers: usize,
     /// Largest spectral norm of a layer of the dense network; 0: no limit
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    #[arg(long, value_name = "F", default_value_t = 2.0)]
     limit: f32,
-    /// Passes over the training images, with the network [default: 45]
+    /// Passes over the training images, with the network [default: 30]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Images of an update
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     batch: usize,
     /// Learning rate of the network (by Adam) at first; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 5e-4)]
+    #[arg(long, value_name = "F", default_value_t = 3e-3)]
     learning_rate: f32,
-    /// Learning rate of the RBM beside the network (by plain steps) at first; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.1)]
+    /// Learning rate of the RBM beside the network (by plain steps) at first; it falls linearly to 0. By default the RBM stays as it was
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
     rate_beside: f32,
     /// Weight decay
     #[arg(long, value_name = "F", default_value_t = 0.0001)]
@@ -102,7 +102,7 @@ struct Settings {
     /// Sweeps that are proposed in an update
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     k: usize,
-    /// Temperatures of annealing, there and back [default: 10000]
+    /// Temperatures of annealing, there and back [default: 20000]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     temperatures: Option<usize>,
     /// Images that reverse annealing starts from [default: 50]
@@ -125,10 +125,10 @@ impl Settings {
         asked.unwrap_or(if self.quick { quick } else { full })
     }
     fn machine_epochs(&self) -> u64 {
-        self.or(self.machine_epochs, 100, 1)
+        self.or(self.machine_epochs, 400, 1)
     }
     fn epochs(&self) -> u64 {
-        self.or(self.epochs, 45, 1)
+        self.or(self.epochs, 30, 1)
     }
     fn width(&self) -> usize {
         match self.network {
@@ -138,7 +138,7 @@ impl Settings {
         }
     }
     fn bracketing(&self) -> Bracketing {
-        let (temperatures, samples) = (self.or(self.temperatures, 10_000, 100), self.or(self.images, 50, 5));
+        let (temperatures, samples) = (self.or(self.temperatures, 20_000, 100), self.or(self.images, 50, 5));
         Bracketing { betas: Ais::like_sm08(temperatures), samples, seed: self.common.seed, ..Bracketing::default() }
     }
     /// Settings of the RBM, for its model file and its stage.
