@@ -11,7 +11,8 @@
 //! | tables of numbers, with missing entries and labels | [`Csv`] |
 //! | folders of pictures | `read_image_folder`, `read_image_classes` (feature `images`) |
 //! | patches of images | [`patches`], `read_patches`, [`DeadLeaves`] |
-//! | texts | [`Documents`] |
+//! | texts as bags of words | [`Documents`] |
+//! | a text, character by character | [`read_text`], [`Alphabet`], [`Windows`] |
 //! | small sets whose distribution is known | [`bars_and_stripes`], [`shifter`] |
 
 mod batches;
@@ -32,6 +33,7 @@ mod patches;
 mod stacked;
 mod standardise;
 mod synthetic;
+mod text;
 mod tokens;
 mod two_moons;
 mod weighted;
@@ -53,6 +55,7 @@ pub use patches::patches;
 pub use stacked::Stacked;
 pub use standardise::Standardise;
 pub use synthetic::{BarsAndStripes, FourModes, bars_and_stripes, four_modes, shifter};
+pub use text::{Alphabet, Windows, parse_text, read_text, split_text};
 pub use tokens::{STOP_WORDS, Tokens};
 pub use two_moons::{TwoMoons, two_moons};
 pub use weighted::Weighted;

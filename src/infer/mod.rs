@@ -19,9 +19,11 @@
 mod density;
 mod dream;
 mod recall;
+mod sharpen;
 pub use density::Densities;
 pub use dream::{Dreams, dream, label_by_gibbs};
 pub use recall::{Attractor, Dynamics, Ended, Recall, Recalled, classify, overlaps, recall};
+pub use sharpen::{sharpened, sharpened_exactly};
 
 use crate::eval::latent_group;
 use crate::rng::derive;

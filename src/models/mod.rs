@@ -2,6 +2,8 @@
 
 mod algebra;
 mod boltzmann;
+#[cfg(feature = "candle")]
+pub mod calm;
 mod compose;
 mod conditional;
 mod convert;

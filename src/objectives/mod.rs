@@ -8,18 +8,27 @@ mod coordinates;
 mod denoising;
 mod discriminative;
 mod energies;
+mod energy_score;
+#[cfg(feature = "candle")]
+mod energy_score_loss;
 mod fast_weights;
 mod joint;
 mod memory_classification;
 mod negative;
 mod neighbours;
+#[cfg(feature = "candle")]
+mod next_token;
 mod noise;
 mod noise_contrastive;
 mod noise_ranking;
+#[cfg(feature = "candle")]
+mod patch_reconstruction;
 mod positive;
 mod pseudo;
 mod replay;
 mod score_matching;
+#[cfg(feature = "candle")]
+mod scored_draws;
 mod sparsity;
 mod standardising;
 mod sum;
@@ -33,18 +42,27 @@ pub use coordinates::Coordinates;
 pub use denoising::{DenoisingScoreMatching, NoiseLevels};
 pub use discriminative::Discriminative;
 pub use energies::Energies;
+pub use energy_score::{EnergyScore, energy_score};
+#[cfg(feature = "candle")]
+pub use energy_score_loss::energy_score_loss;
 pub use fast_weights::FastWeights;
 pub use joint::JointLearning;
 pub use memory_classification::{LabelLoss, MemoryClassification};
 pub use negative::{Ends, Enumerated, FromData, Negative, Negatives, Persistent};
 pub use neighbours::{NeighbourLoss, Neighbours};
+#[cfg(feature = "candle")]
+pub use next_token::NextToken;
 pub use noise::{BaseRateNoise, GaussianNoise, KeptNoise, NoiseDensity};
 pub use noise_contrastive::NoiseContrastive;
 pub use noise_ranking::NoiseRanking;
+#[cfg(feature = "candle")]
+pub use patch_reconstruction::PatchReconstruction;
 pub use positive::{Clamped, Filled, Positive};
 pub use pseudo::PseudoLikelihood;
 pub use replay::{Noise, Replay};
 pub use score_matching::{ScoreMatching, SlicedScoreMatching};
+#[cfg(feature = "candle")]
+pub use scored_draws::ScoredDraws;
 pub use sparsity::Sparsity;
 pub use standardising::Standardising;
 pub use sum::Sum;

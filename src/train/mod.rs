@@ -6,6 +6,8 @@
 
 mod activities;
 mod average;
+#[cfg(feature = "candle")]
+mod calm;
 mod checkpoints;
 mod history;
 mod learner;

@@ -12,6 +12,8 @@ mod boltzmann;
 mod bracket;
 mod cache;
 #[cfg(feature = "candle")]
+mod calm;
+#[cfg(feature = "candle")]
 mod candle;
 mod cases;
 mod centring;
@@ -23,6 +25,7 @@ mod doctor;
 mod documents;
 mod draws;
 mod energy;
+mod energy_score;
 mod evaluation;
 mod files;
 mod gauge;

@@ -9,3 +9,4 @@ mod images;
 mod models;
 mod npy;
 mod tensors;
+mod text;

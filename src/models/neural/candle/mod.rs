@@ -35,13 +35,20 @@
 //! - Grathwohl, Swersky, Hashemi, Duvenaud and Maddison, "Oops I took a gradient: scalable sampling for discrete distributions", 2021
 //!   (an energy beside a base rate; the residual network).
 
+mod linear;
 mod networks;
 mod operations;
+mod owned;
 mod variables;
+pub use linear::Linear;
+pub(crate) use networks::gain;
 pub use networks::{Image, Residual};
+pub(crate) use operations::values;
 pub use operations::{activate, convolve, dense};
+pub(crate) use owned::Owned;
+pub(crate) use variables::{fitting, read};
 
-use crate::linalg::{add_columns, axpy, col, dot};
+use crate::linalg::{add_columns, col, dot};
 use crate::models::{Kind, grad_theta};
 use crate::params::Role;
 use crate::{Block, Energy, Error, Learn, MatMut, MatRef, Params, Result, Score, Train, Version};
@@ -51,7 +58,6 @@ use candle_nn::VarBuilder;
 use rayon::prelude::*;
 use std::fmt;
 use std::ops::Range;
-use variables::Named;
 
 /// Samples that a module gets at once: as many always, for the bits of candle's own products depend on how many there are where they are
 /// few.
@@ -77,10 +83,7 @@ type Shared = Box<dyn Module + Send + Sync>;
 /// energies and derivatives are not numbers.
 pub struct CandleEnergy {
     architecture: String,
-    params: Params,
-    named: Vec<Named>,
-    learned: Shared,
-    fixed: Shared, // the same variables, without derivatives
+    module: Owned<Shared>,
     blocks: Vec<Block>,
     thetas: Vec<Range<usize>>, // of every block, in their slot
     given: usize,
@@ -90,8 +93,8 @@ pub struct CandleEnergy {
 
 impl fmt::Debug for CandleEnergy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { architecture, params, blocks, .. } = self;
-        let named = [("architecture", architecture as &dyn fmt::Debug), ("blocks", blocks), ("slots", &params.slots())];
+        let Self { architecture, module, blocks, .. } = self;
+        let named = [("architecture", architecture as &dyn fmt::Debug), ("blocks", blocks), ("module", module)];
         let mut out = f.debug_struct("CandleEnergy");
         named.iter().for_each(|(name, value)| _ = out.field(name, value));
         out.finish_non_exhaustive()
@@ -113,27 +116,15 @@ impl CandleEnergy {
         build: impl Fn(VarBuilder<'_>) -> candle_core::Result<N>,
     ) -> Result<Self> {
         let (blocks, thetas) = blocks(given, units)?;
-        let ([learned, fixed], named) = variables::fitting(variables::twice(build))?;
-        if named.iter().all(|n| n.var.elem_count() == 0) {
-            return Err(Error::value("the variables of a candle module", "at least one", "none"));
-        }
         let rows = blocks.last().map_or(given, |b| b.rows.end);
         let theta = thetas.last().map_or(0, |t| t.end);
         let more = [("visible_bias", Role::Bias, rows - given), ("visible_theta", Role::Unit, theta)];
-        let params = variables::params(&named, &more);
-        let (learned, fixed): (Shared, Shared) = (Box::new(learned), Box::new(fixed));
-        let model = Self {
-            architecture: architecture.into(),
-            params,
-            named,
-            learned,
-            fixed,
-            blocks,
-            thetas,
-            given,
-            group: CHUNK,
-            chunk: CHUNK,
-        };
+        let module = Owned::build(&more, |variables| Ok(Box::new(build(variables)?) as Shared))?;
+        if module.n_variables() == 0 {
+            return Err(Error::value("the variables of a candle module", "at least one", "none"));
+        }
+        let model =
+            Self { architecture: architecture.into(), module, blocks, thetas, given, group: CHUNK, chunk: CHUNK };
         model.probe()?;
         Ok(model)
     }
@@ -157,8 +148,8 @@ impl CandleEnergy {
                 return Err(Error::value(format!("the mean of unit {i}"), "inside the range of its kind", mean[i]));
             }
         }
-        let slot = self.named.len();
-        variables::draw(&self.named, seed, &mut self.params);
+        let slot = self.module.n_slots();
+        self.module.draw(seed);
         self.update(&mut |p| p.slice_mut(slot).copy_from_slice(&bias));
         Ok(())
     }
@@ -169,14 +160,14 @@ impl CandleEnergy {
     }
     /// `b`, which with a module of zeros is the field of every unit.
     pub fn visible_bias(&self) -> &[f32] {
-        self.params.slice(self.named.len())
+        self.module.params.slice(self.module.n_slots())
     }
     /// Tries the module with a few samples: whether it gives a number for each, and can be differentiated.
     fn probe(&self) -> Result<()> {
         for n in [1, 2, 3, CHUNK] {
             let x = vec![0.5; n * self.n_rows()];
             let tensor = variables::fitting(Tensor::from_slice(&x, (n, self.n_rows()), &Device::Cpu))?;
-            let shape = variables::fitting(self.learned.forward(&tensor))?.dims().to_vec();
+            let shape = variables::fitting(self.module.learned().forward(&tensor))?.dims().to_vec();
             if shape.first() != Some(&n) || shape.iter().product::<usize>() != n {
                 return Err(Error::shape(
                     format!("what a candle module gives for {n} samples"),
@@ -200,14 +191,14 @@ impl CandleEnergy {
     /// `f(x)` of at most 64 samples.
     fn module_energies(&self, x: MatRef<'_>) -> candle_core::Result<Vec<f32>> {
         let (data, shape) = self.samples(x);
-        let out = self.fixed.forward(&Tensor::from_vec(data, shape, &Device::Cpu)?)?;
+        let out = self.module.fixed().forward(&Tensor::from_vec(data, shape, &Device::Cpu)?)?;
         numbers(&out, shape.0)
     }
     /// `f(x)` and `∂f/∂x` of at most 64 samples.
     fn module_slopes(&self, x: MatRef<'_>) -> candle_core::Result<(Vec<f32>, Option<Tensor>)> {
         let (data, shape) = self.samples(x);
         let x = Var::from_vec(data, shape, &Device::Cpu)?;
-        let out = self.fixed.forward(&x)?;
+        let out = self.module.fixed().forward(&x)?;
         Ok((numbers(&out, shape.0)?, out.backward()?.remove(&x)))
     }
     /// `∂(Σ wₙ f(xₙ))/∂θ` of at most 64 samples.
@@ -215,22 +206,9 @@ impl CandleEnergy {
         let (data, shape) = self.samples(x);
         let mut weights = weights.to_vec();
         weights.resize(shape.0, 0.0);
-        let out = self.learned.forward(&Tensor::from_vec(data, shape, &Device::Cpu)?)?;
+        let out = self.module.learned().forward(&Tensor::from_vec(data, shape, &Device::Cpu)?)?;
         let weights = Tensor::from_vec(weights, shape.0, &Device::Cpu)?;
         (out.flatten_all()? * weights)?.backward()
-    }
-    /// `grad += ` the derivatives of one pass.
-    fn add(&self, one: &GradStore, grad: &mut Params) -> candle_core::Result<()> {
-        for (k, named) in self.named.iter().enumerate() {
-            if let Some(by) = one.get(&named.var) {
-                let to = grad.slice_mut(k);
-                if by.elem_count() != to.len() {
-                    bail!("a derivative of shape {:?}", by.shape());
-                }
-                variables::read(by, |by| axpy(1.0, by, to))?;
-            }
-        }
-        Ok(())
     }
     /// `U(x) - bᵀx` of a state.
     fn base_energy(&self, x: &[f32]) -> f64 {
@@ -300,13 +278,13 @@ impl Energy for CandleEnergy {
         &self.blocks
     }
     fn theta<'a>(&'a self, block: usize, _: &'a [f32]) -> &'a [f32] {
-        &self.params.slice(self.named.len() + 1)[self.thetas[block].clone()]
+        &self.module.params.slice(self.module.n_slots() + 1)[self.thetas[block].clone()]
     }
     fn n_given(&self) -> usize {
         self.given
     }
     fn version(&self) -> Version {
-        self.params.version()
+        self.module.params.version()
     }
     fn energy(&self, x: MatRef<'_>, out: &mut [f64]) {
         out.par_chunks_mut(self.chunk).enumerate().for_each(|(piece, out)| {
@@ -339,10 +317,10 @@ impl Score for CandleEnergy {
 }
 impl Learn for CandleEnergy {
     fn params(&self) -> &Params {
-        &self.params
+        &self.module.params
     }
     fn biases(&self, block: usize) -> Option<Range<usize>> {
-        let (rows, offset) = (&self.blocks[block].rows, self.params.slots()[self.named.len()].offset);
+        let (rows, offset) = (&self.blocks[block].rows, self.module.params.slots()[self.module.n_slots()].offset);
         Some(offset + rows.start - self.given..offset + rows.end - self.given)
     }
     fn grad_params(&self, x: MatRef<'_>, weights: &[f32], grad: &mut Params) {
@@ -355,8 +333,8 @@ impl Learn for CandleEnergy {
             self.module_gradient(x.select_columns(columns).as_view(), &weights)
         };
         let pieces: Vec<_> = kept.par_chunks(width).map(one).collect();
-        let added = pieces.into_iter().try_for_each(|one| self.add(&one?, grad));
-        let n = self.named.len();
+        let added = pieces.into_iter().try_for_each(|one| self.module.add(&one?, grad));
+        let n = self.module.n_slots();
         if added.is_err() {
             (0..n).for_each(|k| grad.slice_mut(k).fill(f32::NAN));
         }
@@ -372,10 +350,6 @@ impl Train for CandleEnergy {
         format!("candle: {}", self.architecture)
     }
     fn update(&mut self, f: &mut dyn FnMut(&mut Params)) {
-        let slots = self.params.layout();
-        f(&mut self.params);
-        assert_eq!(*slots, *self.params.layout(), "shape of the parameters");
-        self.params.as_mut_slice(); // whole parameters may have come from another model: a new version
-        variables::write(&self.params, &self.named);
+        self.module.update(f);
     }
 }

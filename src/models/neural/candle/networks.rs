@@ -2,7 +2,7 @@
 //!
 //! Their activities are samples × height × width × channels (see [`super::convolve`]), as pixels with their colours side by side are.
 
-use super::{CandleEnergy, activate, convolve, dense};
+use super::{CandleEnergy, Linear, activate, convolve};
 use crate::models::Kind;
 use crate::models::neural::Activation;
 use crate::{Error, Result, Unit};
@@ -89,23 +89,8 @@ impl Layer {
         convolve(x, &self.kernels, &self.bias, self.stride, self.padding)
     }
 }
-/// Weights and biases of one layer without images.
-struct Plain {
-    weights: Tensor,
-    bias: Tensor,
-}
-impl Plain {
-    fn new(variables: VarBuilder<'_>, inputs: usize, outputs: usize, gain: f64) -> Candle<Self> {
-        let normal = Init::Randn { mean: 0.0, stdev: (gain / inputs.max(1) as f64).sqrt() };
-        let weights = variables.get_with_hints((inputs, outputs), "weights", normal)?;
-        Ok(Self { weights, bias: variables.get_with_hints(outputs, "bias", Init::Const(0.0))? })
-    }
-    fn of(&self, x: &Tensor) -> Candle<Tensor> {
-        dense(x, &self.weights, &self.bias)
-    }
-}
 /// By how much an activation's weights are larger than those of a linear layer, in variance, so that activities do not fade.
-fn gain(activation: Activation) -> f64 {
+pub(crate) fn gain(activation: Activation) -> f64 {
     match activation {
         Activation::Relu | Activation::Silu | Activation::Softplus => 2.0,
         Activation::Sigmoid => 16.0,
@@ -128,11 +113,11 @@ impl CandleEnergy {
         let model = Self::new(&format!("dense, {}", names.join(" ")), given, units, |variables| {
             let (mut layers, mut below) = (vec![], rows);
             for (l, &(n, activation)) in hidden.iter().enumerate() {
-                let layer = Plain::new(variables.pp(format!("layer{}", l + 1)), below, n, gain(activation))?;
+                let layer = Linear::new(variables.pp(format!("layer{}", l + 1)), below, n, gain(activation))?;
                 layers.push((layer, activation));
                 below = n;
             }
-            let last = Plain::new(variables.pp("last"), below, 1, 1.0)?;
+            let last = Linear::new(variables.pp("last"), below, 1, 1.0)?;
             Ok(move |x: &Tensor| {
                 let mut x = x.clone();
                 for (layer, activation) in &layers {
@@ -174,7 +159,7 @@ impl CandleEnergy {
                 below = n;
             }
             let left = halved(image.height, layers.len()) * halved(image.width, layers.len()) * below;
-            let last = Plain::new(variables.pp("last"), left, 1, 1.0)?;
+            let last = Linear::new(variables.pp("last"), left, 1, 1.0)?;
             Ok(move |x: &Tensor| {
                 let mut x = image.reshape(x)?;
                 for layer in &layers {
@@ -210,7 +195,7 @@ impl CandleEnergy {
                 let past = (k < halving).then(|| Layer::new(own.pp("past"), [1, 1, channels], channels, 2, 1.0));
                 body.push((inner, outer, past.transpose()?));
             }
-            let last = Plain::new(variables.pp("last"), channels, 1, 1.0)?;
+            let last = Linear::new(variables.pp("last"), channels, 1, 1.0)?;
             Ok(move |x: &Tensor| {
                 let mut x = first.of(&image.reshape(x)?)?;
                 for (inner, outer, past) in &body {

@@ -128,7 +128,7 @@ impl Geometry {
 }
 
 /// The numbers of an argument.
-fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((from, end)) => Ok(&storage.as_slice::<f32>()?[from..end]),
         None => bail!("numbers that do not lie as the shape {:?} says", layout.shape()),

@@ -148,7 +148,7 @@ impl InplaceOp1 for Write<'_> {
 }
 
 /// What `f` makes of the numbers of a tensor, which lie as its shape says.
-pub(super) fn read<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
+pub(crate) fn read<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
     let plain = tensor.contiguous()?;
     let (storage, layout) = plain.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
@@ -158,7 +158,7 @@ pub(super) fn read<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> candle_co
 }
 
 /// Errors of candle as ours.
-pub(super) fn fitting<T>(result: candle_core::Result<T>) -> Result<T> {
+pub(crate) fn fitting<T>(result: candle_core::Result<T>) -> Result<T> {
     result
         .map_err(|e| crate::Error::value("a candle module", "one that takes samples × rows", one_line(&e.to_string())))
 }
