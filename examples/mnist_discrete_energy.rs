@@ -4,7 +4,13 @@
 //! ```text
 //! cargo run --release --example mnist_discrete_energy
 //! cargo run --release --example mnist_discrete_energy -- --kernels --machine target/mnist_likelihood/model.safetensors
+//! cargo run --release --example mnist_discrete_energy -- --machine-epochs 500 --epochs 0
 //! ```
+//!
+//! On one thread beside other work the first takes 50 minutes, and so does the last, the RBM alone in the same time. Test log-likelihood, in
+//! nats: from below -83.205 ± 0.042, from above -83.085 ± 0.066; the RBM alone -83.171 ± 0.040 and -83.179 ± 0.086; ± 0.21 over images. (Seed 1.)
+//! That is no difference. Published for a residual network and 300,000 temperatures: -80.0 (Grathwohl et al. 2021). Every layer's spectral
+//! norm is at most 2: without a limit the network has pits that no chain of training visits, and short annealing overlooks (DESIGN.md).
 mod common;
 
 use clap::{Parser, ValueEnum};

@@ -4,6 +4,10 @@
 //! ```text
 //! cargo run --release --features candle --example energy_head_regression
 //! ```
+//!
+//! Seed 1, 132 s on two cores. Above the least energy score there is: a wave with growing noise +0.52 ± 0.66 %, two branches -0.84 ± 0.44 %, a
+//! mixture in the plane -0.02 ± 0.23 %. Energy distance between draws and truth: -0.0001 ± 0.0005, -0.0003 ± 0.0002, -0.0000 ± 0.0004, as that of
+//! truth and truth. The picture shows more than these numbers: densities have creases, for a head folds its noise onto them.
 #[path = "../common/mod.rs"]
 mod common;
 mod toys;

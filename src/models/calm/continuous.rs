@@ -79,7 +79,7 @@ impl ContinuousLanguageModel {
     /// On the vectors of an autoencoder; all parameters zero.
     ///
     /// # Errors
-    /// [`Error::Value`] if there are no positions, heads do not fit the width, or the head has no noise or no units.
+    /// [`Error::Value`](crate::Error::Value) if there are no positions, heads do not fit the width, or the head has no noise or no units.
     pub fn new(autoencoder: Autoencoder, transformer: Transformer, head: HeadSettings) -> Result<Self> {
         let coder = autoencoder.settings();
         let module = Owned::build(&[], |variables| Drawing::new(variables, coder, transformer, head))?;
