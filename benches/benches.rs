@@ -240,7 +240,7 @@ fn gradients(c: &mut Criterion) {
     });
     group.bench_function("MALA step of them", |b| b.iter(|| real.advance(&Mala::new(0.1, 1), &free)));
     let rbm = rbm();
-    let marginal = Collapsed::new(&rbm, &[1]);
+    let marginal = Collapsed::new(&rbm, &[Rbm::HIDDEN]);
     let mut bits = Chains::new(bits(VISIBLE, COLUMNS, 0.13), 1);
     group.throughput(Throughput::Elements(COLUMNS as u64));
     group.bench_function("Gibbs with gradients, a proposal, marginal of an RBM", |b| {
