@@ -14,11 +14,14 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, Keep, Stages, at_least_one, exit_code, falling, print_table, say, without_held_out, write_json};
+use common::{
+    Common, Keep, Stages, at_least_one, exit_code, falling, print_table, save_parameters, say, without_held_out,
+    write_json,
+};
 use harmonium::base_rate::base_rate;
 use harmonium::data::{Images, Redrawn, Samples, bernoulli, slice};
 use harmonium::eval::{Ais, Bracket, Bracketing, bracket_tilted, mean_of};
-use harmonium::io::{Tensor, TensorFile, Values, load_rbm, save_rbm};
+use harmonium::io::{load_rbm, save_rbm};
 #[cfg(feature = "candle")]
 use harmonium::models::neural::candle::{CandleEnergy, Image};
 use harmonium::models::neural::{Activation, NeuralEnergy};
@@ -246,7 +249,7 @@ fn rest<F: Part>(
     (began, alone, out): (Instant, f64, &Path),
 ) -> Result<Option<Model<F>>> {
     let Some(model) = tilt(s, stages, (rbm, network), data)? else { return Ok(None) };
-    save(&model, s.notes(), &out.join("model.safetensors"))?;
+    save_parameters(model.params(), s.notes(), &out.join("model.safetensors"))?;
     let trained = began.elapsed().as_secs_f64();
     draw(s, &model, (data.images, data.fixed), out)?;
     say("annealing, there and back");
@@ -436,18 +439,6 @@ fn correlation(x: MatRef<'_>, y: MatRef<'_>) -> f64 {
         own += x.iter().map(|x| (f64::from(*x) - mx).powi(2)).sum::<f64>();
     }
     both / own
-}
-
-/// The parameters of the machine and of what tilts it.
-fn save<F: Part>(model: &Model<F>, notes: BTreeMap<String, String>, path: &Path) -> Result<()> {
-    let params = model.params();
-    let tensor = |(k, slot): (usize, &harmonium::params::Slot)| {
-        // Column by column: the last axis of a tensor runs over rows.
-        let shape = vec![slot.columns, slot.rows];
-        (slot.name.clone(), Tensor { shape, values: Values::F32(params.slice(k).to_vec()) })
-    };
-    let tensors = params.slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0).map(tensor).collect();
-    TensorFile { metadata: notes, tensors }.write(path)
 }
 
 fn tell(s: &Settings, found: &Bracket, [alone, trained, all]: [f64; 3], out: &Path) -> Result<()> {

@@ -20,11 +20,11 @@ mod common;
 
 use clap::{Parser, ValueEnum};
 use common::{
-    Common, Judge, Keep, Verdict, at_least_one, beside, exit_code, print_table, say, without_held_out, write_json,
+    Common, Judge, Keep, Verdict, at_least_one, beside, exit_code, print_table, save_parameters, say, without_held_out,
+    write_json,
 };
 use harmonium::data::{Labelled, Samples, real, slice};
 use harmonium::eval::{Similarity, energy_distance, mmd};
-use harmonium::io::{Tensor, TensorFile, Values};
 use harmonium::models::neural::{Activation, NeuralEnergy};
 use harmonium::objectives::{Contrastive, Energies, Noise, Replay};
 use harmonium::optim::{Adam, Schedule};
@@ -312,14 +312,7 @@ fn fit<M: Train + Score>(
 /// The parameters by their names.
 fn save<M: Train>(model: &M, mut notes: BTreeMap<String, String>, path: &Path) -> Result<()> {
     notes.insert("architecture".into(), model.architecture());
-    let params = model.params();
-    let tensor = |(k, slot): (usize, &harmonium::params::Slot)| {
-        // Column by column: the last axis of a tensor runs over rows.
-        let shape = vec![slot.columns, slot.rows];
-        (slot.name.clone(), Tensor { shape, values: Values::F32(params.slice(k).to_vec()) })
-    };
-    let tensors = params.slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0).map(tensor).collect();
-    TensorFile { metadata: notes, tensors }.write(path)
+    save_parameters(model.params(), notes, path)
 }
 
 /// Uniform noise, where chains begin.

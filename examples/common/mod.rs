@@ -24,8 +24,10 @@ pub use normal::{Normal, share, start};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use harmonium::data::{Folder, Images, Pixels, bernoulli, threshold};
-use harmonium::io::{create_folder, write_atomically};
-use harmonium::{Error, Result};
+use harmonium::io::{Tensor, TensorFile, Values, create_folder, write_atomically};
+use harmonium::params::Slot;
+use harmonium::{Error, Params, Result};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -137,6 +139,17 @@ pub fn out_folder(out: &Option<PathBuf>, example: &str) -> Result<PathBuf> {
 /// Writes a JSON object to a file.
 pub fn write_json(path: &Path, object: &serde_json::Value) -> Result<()> {
     write_atomically(path, |f| writeln!(f, "{object:#}"))
+}
+
+/// Writes parameters by their names, with notes.
+pub fn save_parameters(params: &Params, notes: BTreeMap<String, String>, path: &Path) -> Result<()> {
+    let tensor = |(k, slot): (usize, &Slot)| {
+        // Column by column: the last axis of a tensor runs over rows.
+        let shape = vec![slot.columns, slot.rows];
+        (slot.name.clone(), Tensor { shape, values: Values::F32(params.slice(k).to_vec()) })
+    };
+    let tensors = params.slots().iter().enumerate().filter(|(_, s)| s.rows * s.columns > 0).map(tensor).collect();
+    TensorFile { metadata: notes, tensors }.write(path)
 }
 
 /// Prints a line; a reader who has gone (`| head`) is no reason to fail.

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Deflate spends at least two bits on 258 bytes, so it never expands by more than this.
 pub(super) const DEFLATE_RATIO: u64 = 1032;
 

@@ -3,12 +3,15 @@
 //! A character is a number: its place in an [`Alphabet`]. Nothing is changed in a text, and no words are known; for bags of words see
 //! [`super::Documents`].
 
+use super::idx::GZIP;
 use super::{Samples, fill_columns};
 use crate::io::read;
 use crate::rng::{ChainRng, derive};
 use crate::{Error, MatMut, Result};
+use flate2::read::MultiGzDecoder;
 use rand::RngExt;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::path::Path;
 
 /// What stands for a character that an alphabet has not.
@@ -16,18 +19,25 @@ const UNKNOWN: char = '\u{fffd}';
 /// Whole numbers that single precision has, all of them.
 const LARGEST: usize = 1 << 24;
 
-/// Reads a file of text.
+/// Reads a file of text, gzipped or not.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is empty, is not UTF-8, or has zero bytes as binary files have.
+/// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is empty, is not UTF-8, or has zero bytes as binary files have, or if its gzip
+/// is damaged.
 pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     parse_text(read(path.as_ref())?, path.as_ref())
 }
-/// The text that the bytes of a file are; errors name `path`.
+/// The text that the bytes of a file are, gzipped or not; errors name `path`.
 ///
 /// # Errors
 /// [`Error::Format`] as [`read_text`].
-pub fn parse_text(bytes: Vec<u8>, path: &Path) -> Result<String> {
+pub fn parse_text(mut bytes: Vec<u8>, path: &Path) -> Result<String> {
+    if bytes.starts_with(&GZIP) {
+        let mut plain = vec![];
+        let taken = MultiGzDecoder::new(&bytes[..]).read_to_end(&mut plain);
+        taken.map_err(|e| Error::format(path, format!("the gzip data is damaged: {e}")))?;
+        bytes = plain;
+    }
     if let Some(at) = bytes.iter().position(|b| *b == 0) {
         return Err(Error::format(path, format!("byte {at} is zero, as in no text")));
     }

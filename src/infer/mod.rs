@@ -20,10 +20,14 @@ mod density;
 mod dream;
 mod recall;
 mod sharpen;
+#[cfg(feature = "candle")]
+mod write;
 pub use density::Densities;
 pub use dream::{Dreams, dream, label_by_gibbs};
 pub use recall::{Attractor, Dynamics, Ended, Recall, Recalled, classify, overlaps, recall};
 pub use sharpen::{sharpened, sharpened_exactly};
+#[cfg(feature = "candle")]
+pub use write::write_sharpened;
 
 use crate::eval::latent_group;
 use crate::rng::derive;

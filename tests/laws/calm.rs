@@ -1,6 +1,7 @@
 //! Energy heads and models of language: against a second implementation in double precision, gradients against differences, the same bits
 //! for any number of threads and after a pause.
 
+use harmonium::infer::write_sharpened;
 use harmonium::laws::{self, HandOver};
 use harmonium::models::calm::{
     Autoencoder, AutoencoderSettings, ContinuousLanguageModel, HeadSettings, ImplicitDensity, LanguageModel,
@@ -426,4 +427,29 @@ fn batches_that_do_not_fit_are_refused() {
     let (model, mut grad) = (density(), density().parameters().zeros_like());
     let few = ScoredDraws::new(1, 1).gradient(&model, &batch, &mut grad).unwrap_err().to_string();
     assert!(few.contains("at least 2 and 1"), "{few}");
+}
+/// Patches of a lower temperature: as many tokens as asked for, after contexts of any length; all the same where all draws are; and more
+/// alike than draws where those differ.
+#[test]
+fn writes_at_a_lower_temperature() {
+    let sharp = |model: &ContinuousLanguageModel, n: usize, seed: u64, by: [usize; 2]| {
+        write_sharpened(model, &[1, 2, 3, 4, 5], n, by, &mut ChainRng::new(seed))
+    };
+    let zero = continuous();
+    assert_eq!(sharp(&zero, 20, 1, [3, 10]).unwrap(), zero.write(&[1, 2, 3, 4, 5], 20, &mut ChainRng::new(2)).unwrap());
+    let wild = stirred(continuous(), 0.5);
+    let alike = |texts: &[Vec<u32>]| {
+        let pairs = texts.iter().enumerate().flat_map(|(i, a)| texts[..i].iter().map(move |b| a == b));
+        pairs.filter(|same| *same).count()
+    };
+    let plain: Vec<_> = (0..200).map(|s| wild.write(&[1, 2, 3, 4, 5], 3, &mut ChainRng::new(s)).unwrap()).collect();
+    let cooler: Vec<_> = (0..200).map(|s| sharp(&wild, 3, s, [3, 100]).unwrap()).collect();
+    assert!(
+        alike(&plain) < 199 * 100 && 2 * alike(&plain) < 3 * alike(&cooler),
+        "{} {}",
+        alike(&plain),
+        alike(&cooler)
+    );
+    assert!(sharp(&wild, 3, 1, [0, 10]).is_err() && sharp(&wild, 3, 1, [1, 0]).is_err());
+    assert!(write_sharpened(&wild, &[1], 3, [1, 5], &mut ChainRng::new(1)).is_err());
 }

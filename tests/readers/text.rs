@@ -3,6 +3,7 @@
 use harmonium::Error;
 use harmonium::data::{Alphabet, Samples, Windows, parse_text, read_text, split_text};
 use proptest::prelude::*;
+use std::io::Write;
 use std::path::Path;
 
 fn refused(bytes: &[u8]) -> String {
@@ -18,6 +19,12 @@ fn what_is_no_text_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(read_text(dir.path().join("none")).unwrap_err(), Error::Io { .. }));
     assert_eq!(parse_text("a é\n".into(), Path::new("f")).unwrap(), "a é\n");
+    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+    packed.write_all("a é\n".as_bytes()).unwrap();
+    let mut packed = packed.finish().unwrap();
+    assert_eq!(parse_text(packed.clone(), Path::new("f")).unwrap(), "a é\n");
+    packed.pop();
+    assert!(refused(&packed).contains("the gzip data is damaged"));
 }
 #[test]
 fn the_most_frequent_characters_have_numbers() {

@@ -11,11 +11,11 @@
 
 use super::layers::{GatedLayer, norm};
 use super::tokens::{check_known, check_tokens};
-use crate::models::neural::candle::{Linear, Owned, fitting, read};
+use crate::models::neural::candle::{Linear, Norm, Owned, fitting, read};
 use crate::rng::keyed;
 use crate::{Error, Mat, MatMut, MatRef, Params, Result};
 use candle_core::{D, Device, Result as Candle, Tensor, bail};
-use candle_nn::{Embedding, Init, Module, RmsNorm, VarBuilder};
+use candle_nn::{Embedding, Init, Module, VarBuilder};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -65,7 +65,7 @@ pub(crate) struct Coder {
     each: [GatedLayer; 2], // of every token: up, down
     joint: [Linear; 2],
     all: [GatedLayer; 2], // of the patch: up, down
-    norms: [RmsNorm; 2],
+    norms: [Norm; 2],
     posterior: Linear,
     first: Linear,
     last: Linear,
@@ -97,7 +97,7 @@ impl Coder {
         let (n, s) = (tokens.dim(0)?, self.settings);
         let each = self.each[0].of(&self.embedding.forward(tokens)?.reshape((n * s.patch, s.width))?)?;
         let joint = self.all[0].of(&self.joint[0].of(&each.reshape((n, s.patch * s.width))?)?)?;
-        let both = self.posterior.of(&self.norms[0].forward_diff(&joint)?)?;
+        let both = self.posterior.of(&self.norms[0].of(&joint)?)?;
         let log_deviations = both.narrow(1, s.latent, s.latent)?.clamp(-WIDEST, WIDEST)?;
         Ok([both.narrow(1, 0, s.latent)?, log_deviations])
     }
@@ -106,7 +106,7 @@ impl Coder {
         let (n, s) = (z.dim(0)?, self.settings);
         let joint = self.joint[1].of(&self.all[1].of(&self.first.of(z)?)?)?;
         let each = self.each[1].of(&joint.reshape((n * s.patch, s.width))?)?;
-        self.last.of(&self.norms[1].forward_diff(&each)?)
+        self.last.of(&self.norms[1].of(&each)?)
     }
 }
 
@@ -121,6 +121,12 @@ impl Autoencoder {
     /// Draws all parameters from `seed`.
     pub fn initialise(&mut self, seed: u64) {
         self.module.draw(seed);
+    }
+    /// Multiplications of a patch forwards, there and back.
+    pub fn multiplications(&self) -> f64 {
+        let AutoencoderSettings { tokens, patch, width, inner, latent } = self.settings;
+        let gated = 2 * (patch + 1) * 3 * width * inner; // of every token and of the patch, in both directions
+        (gated + 2 * patch * width * width + 3 * width * latent + patch * width * tokens) as f64
     }
     /// How it is built.
     pub fn settings(&self) -> AutoencoderSettings {

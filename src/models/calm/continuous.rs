@@ -5,10 +5,11 @@ use super::layers::{Backbone, Transformer, plain_norm};
 use super::tokens::{check_known, check_tokens, tokens_of};
 use super::writer::{Contexts, Writer, last_of};
 use super::{Autoencoder, AutoencoderSettings};
-use crate::models::neural::candle::{Linear, Owned, fitting, read};
+use crate::models::neural::Activation::Silu;
+use crate::models::neural::candle::{Linear, Norm, Owned, activate, fitting, read};
 use crate::{ChainRng, Mat, MatRef, Params, Result};
 use candle_core::{Device, Result as Candle, Tensor, bail};
-use candle_nn::{Embedding, Init, LayerNorm, Module, VarBuilder};
+use candle_nn::{Embedding, Init, Module, VarBuilder};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -33,7 +34,7 @@ pub(crate) struct Drawing {
     patch: usize,
     embedding: Embedding,
     joint: [Linear; 2],
-    norm: LayerNorm,
+    norm: Norm,
     backbone: Backbone,
     head: EnergyHead,
 }
@@ -61,8 +62,8 @@ impl Drawing {
     fn contexts(&self, tokens: &Tensor) -> Candle<Tensor> {
         let (n, positions) = (tokens.dim(0)?, tokens.dim(1)? / self.patch);
         let embedded = self.embedding.forward(tokens)?.reshape((n * positions, ()))?;
-        let input = self.joint[1].of(&self.joint[0].of(&embedded)?.silu()?)?;
-        self.backbone.of(&self.norm.forward(&input)?.reshape((n, positions, ()))?)
+        let input = self.joint[1].of(&activate(&self.joint[0].of(&embedded)?, Silu)?)?;
+        self.backbone.of(&self.norm.of(&input)?.reshape((n, positions, ()))?)
     }
     /// Draws of the vector after every position, from noise (positions of all samples × draws × numbers).
     pub(crate) fn draws(&self, tokens: &Tensor, noise: &Tensor) -> Candle<Tensor> {

@@ -1,9 +1,10 @@
 //! The energy head: a small network that turns a context and noise into a draw, in one step.
 
 use super::layers::plain_norm;
-use crate::models::neural::candle::Linear;
+use crate::models::neural::Activation::Silu;
+use crate::models::neural::candle::{Linear, Norm, activate, gated};
 use candle_core::{Device, Result, Tensor, bail};
-use candle_nn::{LayerNorm, VarBuilder};
+use candle_nn::VarBuilder;
 use rand::{Rng, RngExt};
 
 /// How wide and how deep an energy head is.
@@ -42,15 +43,15 @@ impl Default for HeadSettings {
 /// ```
 #[derive(Clone, Debug)]
 pub struct EnergyHead {
-    noise: (Linear, LayerNorm),
-    context: (Linear, LayerNorm),
+    noise: (Linear, Norm),
+    context: (Linear, Norm),
     blocks: Vec<Block>,
-    last: (LayerNorm, Linear, Linear),
+    last: (Norm, Linear, Linear),
     width: usize,
 }
 #[derive(Clone, Debug)]
 struct Block {
-    norm: LayerNorm,
+    norm: Norm,
     of_noise: Linear, // the first layer, of noise and context side by side, in two parts: that of the context is shared by all draws
     of_context: Linear,
     inner: Linear,
@@ -89,13 +90,13 @@ impl EnergyHead {
         if context.dim(0)? != n {
             bail!("noise for {n} samples, and {} contexts", context.dim(0)?);
         }
-        let context = norm_of(&self.context.1, &self.context.0.of(context)?)?;
-        let mut x = norm_of(&self.noise.1, &self.noise.0.of(&noise.flatten_to(1)?)?)?;
+        let context = self.context.1.of(&self.context.0.of(context)?)?;
+        let mut x = self.noise.1.of(&self.noise.0.of(&noise.flatten_to(1)?)?)?;
         for block in &self.blocks {
             x = block.of(&x, &context, (n, draws, self.width))?;
         }
         let (norm, inner, out) = &self.last;
-        let y = out.of(&inner.of(&norm_of(norm, &x)?)?.silu()?)?;
+        let y = out.of(&activate(&inner.of(&norm.of(&x)?)?, Silu)?)?;
         y.reshape((n, draws, y.dim(1)?))
     }
 }
@@ -113,18 +114,13 @@ impl Block {
     }
     fn of(&self, x: &Tensor, context: &Tensor, shape: (usize, usize, usize)) -> Result<Tensor> {
         let (n, draws, width) = shape;
-        let first = self.of_noise.of(&norm_of(&self.norm, x)?)?.reshape(shape)?;
+        let first = self.of_noise.of(&self.norm.of(x)?)?.reshape(shape)?;
         let first = first.broadcast_add(&self.of_context.of(context)?.reshape((n, 1, width))?)?;
-        let inner = self.inner.of(&first.reshape((n * draws, width))?.silu()?)?.silu()?;
-        x + self.out.of(&candle_nn::ops::swiglu(&self.gates.of(&inner)?)?)?
+        let first = activate(&first.reshape((n * draws, width))?, Silu)?;
+        let inner = activate(&self.inner.of(&first)?, Silu)?;
+        x + self.out.of(&gated(&self.gates.of(&inner)?)?)?
     }
 }
-/// The norm in the form that can be differentiated.
-fn norm_of(norm: &LayerNorm, x: &Tensor) -> Result<Tensor> {
-    use candle_core::Module;
-    norm.forward(x)
-}
-
 /// Noise for a head: uniform within ±½, samples × draws × numbers.
 ///
 /// # Errors

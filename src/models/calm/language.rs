@@ -11,7 +11,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 /// Contexts that pass at once.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 1;
 
 /// `p(next | tokens so far) = softmax`, by a [`Transformer`]. A sample is a window of one token more than positions.
 /// [`crate::objectives::NextToken`] learns it.

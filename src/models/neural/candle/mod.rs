@@ -35,14 +35,20 @@
 //! - Grathwohl, Swersky, Hashemi, Duvenaud and Maddison, "Oops I took a gradient: scalable sampling for discrete distributions", 2021
 //!   (an energy beside a base rate; the residual network).
 
+mod attention;
+mod gates;
 mod linear;
 mod networks;
+mod norms;
 mod operations;
 mod owned;
 mod variables;
+pub(crate) use attention::{Waves, attend};
+pub(crate) use gates::gated;
 pub use linear::Linear;
 pub(crate) use networks::gain;
 pub use networks::{Image, Residual};
+pub(crate) use norms::Norm;
 pub(crate) use operations::values;
 pub use operations::{activate, convolve, dense};
 pub(crate) use owned::Owned;

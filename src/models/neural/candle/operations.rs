@@ -267,3 +267,32 @@ impl CustomOp3 for Chain {
         Ok((CpuStorage::F32(back), slope_layout.shape().clone()))
     }
 }
+
+/// What operations of this crate are compared with candle's by.
+#[cfg(test)]
+pub(super) mod tests {
+    use crate::rng::ChainRng;
+    use candle_core::{Device, Shape, Tensor};
+    use rand_distr::{Distribution, StandardNormal};
+
+    /// Normal numbers.
+    pub(crate) fn random(shape: impl Into<Shape>, seed: u64) -> Tensor {
+        let (shape, mut rng) = (shape.into(), ChainRng::new(seed));
+        let values = (0..shape.elem_count()).map(|_| -> f32 { StandardNormal.sample(&mut rng) }).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+    /// Derivatives of the sum of `y`.
+    pub(crate) fn slopes(y: &Tensor, by: &Tensor) -> Tensor {
+        y.sum_all().unwrap().backward().unwrap().get(by).unwrap().clone()
+    }
+    /// Whether numbers are the same but for a rounding of the largest.
+    pub(crate) fn agree(a: &Tensor, b: &Tensor, rounding: f32) {
+        assert_eq!(a.shape(), b.shape());
+        let all = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (a, b) = (all(a), all(b));
+        let most = b.iter().fold(1f32, |m, x| m.max(x.abs()));
+        for (a, b) in a.iter().zip(&b) {
+            assert!((a - b).abs() <= rounding * most, "{a} and {b}");
+        }
+    }
+}
