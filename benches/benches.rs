@@ -277,6 +277,41 @@ fn networks(c: &mut Criterion) {
     group.finish();
 }
 
+/// Models of language of the size of `calm_text`: an update's gradient, of eight windows of 120 characters, on one thread.
+#[cfg(feature = "candle")]
+fn language(c: &mut Criterion) {
+    use harmonium::models::calm::{Autoencoder, AutoencoderSettings, ContinuousLanguageModel, HeadSettings};
+    use harmonium::models::calm::{LanguageModel, Transformer};
+    use harmonium::objectives::{NextToken, ScoredDraws};
+    let pool = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let transformer = Transformer { layers: 4, width: 128, heads: 4, inner: 344, length: 120 };
+    let tokens = |rows: usize| Mat::from_fn(rows, 8, |i, j| ((7 * i + 13 * j) % 128) as f32);
+    let mut group = c.benchmark_group("language");
+    group.throughput(Throughput::Elements(8 * 120));
+    let mut softmax = LanguageModel::new(128, transformer).expect("sizes that fit");
+    softmax.initialise(1);
+    let (x, mut grad) = (tokens(121), softmax.params().zeros_like());
+    let batch = Batch { x: x.as_view(), weights: &[1.0; 8], missing: None, step: 1 };
+    group.bench_function("transformer with a softmax", |b| {
+        b.iter(|| pool.install(|| NextToken::default().gradient(&softmax, &batch, &mut grad).expect("a gradient")));
+    });
+    let coder = AutoencoderSettings { tokens: 128, patch: 4, width: 64, inner: 128, latent: 32 };
+    let mut coder = Autoencoder::new(coder).expect("sizes that fit");
+    coder.initialise(1);
+    let head = HeadSettings { noise: 64, width: 128, blocks: 2 };
+    let mut model =
+        ContinuousLanguageModel::new(coder, Transformer { length: 30, ..transformer }, head).expect("sizes");
+    model.initialise(1);
+    let (x, mut grad, mut objective) = (tokens(124), model.params().zeros_like(), ScoredDraws::new(8, 1));
+    let batch = Batch { x: x.as_view(), weights: &[1.0; 8], missing: None, step: 1 };
+    group.bench_function("the same with an energy head, four characters at once, 8 draws", |b| {
+        b.iter(|| pool.install(|| objective.gradient(&model, &batch, &mut grad).expect("a gradient")));
+    });
+    group.finish();
+}
+#[cfg(not(feature = "candle"))]
+fn language(_: &mut Criterion) {}
+
 fn annealing(c: &mut Criterion) {
     let mut group = c.benchmark_group("ais");
     let (rbm, temperatures) = (rbm(), 50);
@@ -300,6 +335,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = benches;
     config = short();
-    targets = products, units, sampling, tempering, updates, deep, pairwise, gradients, networks, annealing
+    targets = products, units, sampling, tempering, updates, deep, pairwise, gradients, networks, language, annealing
 }
 criterion_main!(benches);

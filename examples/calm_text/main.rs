@@ -74,17 +74,17 @@ struct Settings {
     /// Numbers of a patch's vector
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one())]
     latent: usize,
-    /// Passes over the text of the transformer with a softmax; those of the others follow, for they cost as much [default: 5]
+    /// Passes over the text of the transformer with a softmax; those of the others follow, for they cost as much [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
     /// Passes of the autoencoder [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     autoencoder_epochs: Option<u64>,
-    /// Adam's learning rate; it falls linearly to 0
-    #[arg(long, value_name = "F", default_value_t = 0.002)]
+    /// Adam's learning rate for transformers; it falls linearly to 0
+    #[arg(long, value_name = "F", default_value_t = 0.001)]
     learning_rate: f32,
     /// Windows of an update
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one())]
     batch: usize,
     /// Contexts of BrierLM [default: 3000]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..))]
@@ -111,7 +111,7 @@ impl Settings {
         self.or(self.width, 128, 16)
     }
     fn epochs(&self) -> u64 {
-        self.or(self.epochs, 5, 2)
+        self.or(self.epochs, 3, 1)
     }
     fn autoencoder_epochs(&self) -> u64 {
         self.or(self.autoencoder_epochs, 3, 1)

@@ -1,8 +1,8 @@
 //! The text, as numbers, and its parts.
 
 use super::Settings;
-use harmonium::data::{Alphabet, parse_text, read_text, split_text};
-use harmonium::{Error, Result};
+use harmonium::data::{Alphabet, Samples, Windows, parse_text, read_text, split_text};
+use harmonium::{Error, MatMut, Result};
 use std::path::Path;
 
 /// Docs and sources of this crate, as they once were.
@@ -60,5 +60,24 @@ impl Text {
             told.extend(b);
         });
         Ok(Split { training, told })
+    }
+}
+
+/// Windows of which an epoch is every fourth: passes then end by quarters.
+pub(crate) struct Quarters(pub(crate) Windows);
+impl Quarters {
+    pub(crate) const PARTS: u64 = 4;
+}
+impl Samples for Quarters {
+    fn n_rows(&self) -> usize {
+        self.0.n_rows()
+    }
+    fn n_samples(&self) -> usize {
+        (self.0.n_samples() / Self::PARTS as usize).max(1)
+    }
+    fn gather(&self, epoch: u64, index: &[usize], out: MatMut<'_>) {
+        let (pass, part) = (epoch / Self::PARTS, (epoch % Self::PARTS) as usize);
+        let all: Vec<usize> = index.iter().map(|i| (i * Self::PARTS as usize + part) % self.0.n_samples()).collect();
+        self.0.gather(pass, &all, out);
     }
 }

@@ -184,6 +184,8 @@ mod tests {
     use super::*;
     use candle_core::{D, Device, Var};
     use candle_nn::{ops, rotary_emb::rope_slow};
+    use std::hint::black_box;
+    use std::time::Instant;
 
     /// The same, of candle's operations.
     fn plain(all: &Tensor, waves: &Waves, heads: usize) -> Result<Tensor> {
@@ -220,5 +222,21 @@ mod tests {
             assert!(attend(&random(shape, 1), &waves, 1).is_err());
         }
         assert!(attend(&random((1, 5, 12), 1).flatten_all().unwrap(), &waves, 1).is_err());
+    }
+    /// Not a law but a number: `cargo test --release --features candle --lib -- --nocapture --ignored microseconds_of_attention`.
+    #[test]
+    #[ignore = "a measurement"]
+    fn microseconds_of_attention() {
+        let (waves, rounds) = (Arc::new(Waves::new(16, 120, 10_000.0)), 300);
+        let all = Var::from_tensor(&random((1, 120, 3 * 128), 1)).unwrap();
+        for _ in 0..3 {
+            let time = |f: &dyn Fn() -> Tensor| {
+                let start = Instant::now();
+                (0..rounds).for_each(|_| drop(black_box(slopes(&f(), &all))));
+                start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds)
+            };
+            println!("one operation: {:.0} µs", time(&|| attend(&all, &waves, 4).unwrap()));
+            println!("of candle's: {:.0} µs", time(&|| plain(&all, &waves, 4).unwrap()));
+        }
     }
 }
