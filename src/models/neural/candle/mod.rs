@@ -6,6 +6,9 @@
 //!
 //! A module must map every sample by itself: normalisation over a batch and dropout make no energy.
 //!
+//! Slabs of samples are what is parallel here. candle shares sums of more than 65,535 numbers among threads of its own, which spin while they
+//! wait, and are in the way: programs set `CANDLE_NUM_THREADS=1` in their environment (this repository does for `cargo run`, `test`, `bench`).
+//!
 //! ```
 //! use candle_core::Module;
 //! use candle_nn::{VarBuilder, conv1d, linear};
