@@ -65,13 +65,14 @@ pub(crate) fn judge(
     Ok(Judged { brier: brier(writer, (&contexts, &next), seed)?, contexts: contexts.len(), seconds })
 }
 
-/// Nats a character of the text to judge by, each with at least half a window before it, but at a stretch's beginning; by at most so many
-/// windows.
+/// Nats a character of the text to judge by, each with at least half a window before it: not those of the first half window of a stretch, nor
+/// those after its last whole one; by at most so many windows.
 pub(crate) fn nats(model: &LanguageModel, split: &Split<'_>, most: usize) -> Result<Estimate> {
     let length = model.longest();
     let half = length / 2;
+    let stride = length - half;
     let windows: Vec<&[u32]> =
-        split.told.iter().flat_map(|s| (0..).map(|i| i * half).map_while(|i| s.get(i..i + length + 1))).collect();
+        split.told.iter().flat_map(|s| (0..).map(|i| i * stride).map_while(|i| s.get(i..i + length + 1))).collect();
     if windows.is_empty() {
         return Err(Error::value("characters of a stretch to judge by", format!("at least {}", length + 1), "fewer"));
     }
@@ -81,7 +82,7 @@ pub(crate) fn nats(model: &LanguageModel, split: &Split<'_>, most: usize) -> Res
     let log_p = model.log_probabilities(x.as_view())?;
     // A window's mean is one number: characters beside each other are alike.
     let mean = |i: usize| -> f64 {
-        let last = log_p.view((half, i), (length - half, 1));
+        let last = log_p.view((half, i), (stride, 1));
         -last.iter().map(|p| f64::from(*p)).sum::<f64>() / last.len() as f64
     };
     Ok(Estimate::of(&(0..n).map(mean).collect::<Vec<_>>()))

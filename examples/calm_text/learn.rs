@@ -87,7 +87,10 @@ pub(crate) fn continuous(
     let mut model = ContinuousLanguageModel::new(coder, transformer(s, positions), head)?;
     model.initialise(derive(s.seed, "energy head"));
     let data = Quarters(Windows::new(&split.training, s.window + k)?.shifted(derive(s.seed, "windows")));
-    let epoch = trillions(1, data.n_samples(), positions as f64 * model.multiplications(s.draws));
+    // What is to be drawn is encoded anew in every pass; nothing passes back through that.
+    let [encoding, _] = model.autoencoder().multiplications();
+    let patch = model.multiplications(s.draws) + encoding / PASSES;
+    let epoch = trillions(1, data.n_samples(), positions as f64 * patch);
     let epochs = (((budget - own) / epoch).round() as u64).max(1);
     let (contexts, next) = judge::contexts(split, s.window, LOOKS[2])?;
     let brier =
@@ -133,6 +136,6 @@ fn autoencoder(
     ];
     let (name, notes) = (format!("autoencoder of {k}"), with(s.notes(text), &about));
     let done = stages.train((&name, notes), &fit, &mut model, (&mut objective, &mut adam), (&data, metrics))?;
-    let own = trillions(epochs, data.n_samples(), model.multiplications());
+    let own = trillions(epochs, data.n_samples(), model.multiplications().iter().sum());
     Ok(done.then_some((model, own)))
 }

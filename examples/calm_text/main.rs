@@ -8,6 +8,10 @@
 //! cargo run --release --features candle --example calm_text -- --text FILE
 //! ```
 //!
+//! Seed 1, `--patch 4,2`, 1,099 s on two cores (the default alone some 12 minutes): BrierLM 44.15 ± 1.00 by the softmax, 28.25 ± 0.85 and 32.74 ± 0.86 by
+//! energy heads of 4 and of 2 characters; 0.896 ± 0.007 nats a character by the softmax; 99.967 and 99.983 % of characters come back from
+//! vectors, with noise of 0.3 on them 99.954 and 99.983 %. Settings were chosen by `--held-out` (DESIGN.md).
+//!
 //! Shao, Li, Meng and Zhou, "Continuous autoregressive language models", 2025.
 #[path = "../common/mod.rs"]
 mod common;

@@ -37,7 +37,7 @@ pub struct BrierLm {
 /// # Ok::<(), harmonium::Error>(())
 /// ```
 pub fn brier_lm(truth: &[u32], draws: [&[u32]; 2], n: usize) -> Result<BrierLm> {
-    if n == 0 || truth.len() < 2 * n {
+    if n == 0 || truth.len() / n < 2 {
         let got = format!("{} tokens, {n} each", truth.len());
         return Err(Error::value("contexts of BrierLM", "at least 2, of at least 1 token", got));
     }

@@ -38,7 +38,7 @@ pub fn sharpened<T: Eq + Hash>(draws: &[T], n: usize, rng: &mut ChainRng) -> Res
         counts[k].1 += 1;
     }
     let most = counts.iter().map(|c| c.1).max().unwrap_or(1);
-    let weights: Vec<f64> = counts.iter().map(|c| sets(c.1, n.min(most))).collect();
+    let weights: Vec<f64> = counts.iter().map(|c| sets(c.1, n.min(most), most)).collect();
     let mut at = rng.random::<f64>() * weights.iter().sum::<f64>();
     let chosen = weights.iter().position(|w| {
         at -= w;
@@ -48,16 +48,19 @@ pub fn sharpened<T: Eq + Hash>(draws: &[T], n: usize, rng: &mut ChainRng) -> Res
     let last = weights.iter().rposition(|w| *w > 0.0).unwrap_or(0);
     Ok(counts[chosen.unwrap_or(last)].0)
 }
-/// Sets of `n` out of `c`.
-fn sets(c: usize, n: usize) -> f64 {
-    (0..n).map(|k| c.saturating_sub(k) as f64 / (n - k) as f64).product()
+/// Sets of `n` out of `c`, as a share of those out of `most`, which are themselves too many for a number.
+fn sets(c: usize, n: usize, most: usize) -> f64 {
+    (0..n).map(|k| c.saturating_sub(k) as f64 / (most - k) as f64).product()
 }
 
 /// Draws at temperature `1/n` exactly: the first of `n` draws in a row that are alike, rows after rows. `None` if none of `tries` rows is.
 ///
 /// # Errors
-/// Those of `draw`.
+/// Those of `draw`; [`Error::Value`] if `n` is 0.
 pub fn sharpened_exactly<T: Eq>(mut draw: impl FnMut() -> Result<T>, n: usize, tries: usize) -> Result<Option<T>> {
+    if n == 0 {
+        return Err(Error::value("draws at a temperature of 1/n", "n at least 1", n));
+    }
     for _ in 0..tries {
         let first = draw()?;
         let mut alike = true;

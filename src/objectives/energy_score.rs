@@ -29,8 +29,8 @@ use crate::{Error, MatMut, MatRef, Result};
 pub struct EnergyScore {
     /// The power of distances `α`, above 0; strictly proper below 2.
     pub alpha: f64,
-    /// How much the distance of draws from one another counts, `d`: at 1 the score is proper; at 0 the best draws are all alike, at the
-    /// median.
+    /// How much the distance of draws from one another counts, `d`: at 1 the score is proper; at 0 the best draws are all alike, where
+    /// `E‖x - y‖^α` is least: for `α = 1` at the median.
     pub diversity: f64,
 }
 impl Default for EnergyScore {
@@ -114,7 +114,8 @@ impl EnergyScore {
         }
         let distance = if self.alpha == 1.0 { square.sqrt() } else { square.powf(0.5 * self.alpha) };
         if let Some(slope) = slope {
-            let by = (weight * self.alpha * distance / square) as f32;
+            // Held within single precision: the slope of points that nearly coincide stays finite.
+            let by = (weight * self.alpha * distance / square).clamp(f32::MIN.into(), f32::MAX.into()) as f32;
             slope.iter_mut().zip(x).zip(y).for_each(|((s, x), y)| *s += by * (x - y));
         }
         distance

@@ -110,3 +110,28 @@ impl Resume for PatchReconstruction {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mat;
+
+    /// Tokens and numbers are left out as often as asked for; numbers that stay are larger by as much as others are missing.
+    #[test]
+    fn leaves_out_the_shares_that_were_asked_for() {
+        let mut objective = PatchReconstruction::new(1);
+        (objective.drop_tokens, objective.drop_numbers) = (0.2, 0.4);
+        let x = Mat::from_element(4, 5000, 3.0);
+        let [tokens, _, kept] = objective.noise(x.as_view(), 0..5000, 4, 1).unwrap();
+        let tokens = tokens.flatten_all().unwrap().to_vec1::<u32>().unwrap();
+        let kept = kept.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let share = |left_out: usize, of: f64| {
+            let error = (of * (1.0 - of) / 20_000.0).sqrt();
+            assert!((left_out as f64 / 20_000.0 - of).abs() < 4.5 * error, "{left_out} of 20,000, asked for {of}");
+        };
+        share(tokens.iter().filter(|t| **t == 0).count(), 0.2);
+        share(kept.iter().filter(|k| **k == 0.0).count(), 0.4);
+        assert!(tokens.iter().all(|t| [0, 3].contains(t)));
+        assert!(kept.iter().all(|k| [0.0, 1.0 / 0.6].contains(k)));
+    }
+}

@@ -187,6 +187,19 @@ impl Plain<'_> {
         };
         (0..x.len()).map(one).collect()
     }
+    fn head(&self, before: &str, context: &[f64], noise: &[f64]) -> Vec<f64> {
+        let linear = |name: &str, x: &[f64]| self.linear(&format!("{before}{name}"), x);
+        let norm = |name: &str, x: &[f64]| self.norm(&format!("{before}{name}"), x);
+        let context = norm("context.norm", &linear("context.embed", context));
+        let mut x = norm("noise.norm", &linear("noise.embed", noise));
+        for b in ["block1", "block2"] {
+            let first = linear(&format!("{b}.of_noise"), &norm(&format!("{b}.norm"), &x));
+            let first = plus(&first, &linear(&format!("{b}.of_context"), &context));
+            let inner = silus(&linear(&format!("{b}.inner"), &silus(&first)));
+            x = plus(&x, &linear(&format!("{b}.out"), &glu(&linear(&format!("{b}.gates"), &inner))));
+        }
+        linear("last.out", &silus(&linear("last.inner", &norm("last.norm", &x))))
+    }
     fn backbone(&self, mut x: Vec<Vec<f64>>, t: Transformer) -> Vec<Vec<f64>> {
         for l in 1..=t.layers {
             x = self.attention(&format!("backbone.layer{l}.attention"), &x, t.heads);
@@ -260,7 +273,7 @@ fn the_autoencoder_is_that_of_another_implementation() {
         }
     }
 }
-/// Draws themselves cannot be compared without the noise; the loss of the same noise can: of two draws at each of many targets.
+/// Given the noise.
 #[test]
 fn the_head_is_that_of_another_implementation() {
     use candle_core::{Device, Tensor};
@@ -285,19 +298,78 @@ fn the_head_is_that_of_another_implementation() {
     let draws = draws.to_vec3::<f32>().unwrap();
     for j in 0..6 {
         let wide = |m: &Mat, j: usize| m.column(j).iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
-        let context = plain.norm("context.norm", &plain.linear("context.embed", &wide(&context, j / 2)));
-        let mut x = plain.norm("noise.norm", &plain.linear("noise.embed", &wide(&noise, j)));
-        for b in ["block1", "block2"] {
-            let first = plain.linear(&format!("{b}.of_noise"), &plain.norm(&format!("{b}.norm"), &x));
-            let first = plus(&first, &plain.linear(&format!("{b}.of_context"), &context));
-            let inner = silus(&plain.linear(&format!("{b}.inner"), &silus(&first)));
-            x = plus(&x, &plain.linear(&format!("{b}.out"), &glu(&plain.linear(&format!("{b}.gates"), &inner))));
-        }
-        let expected = plain.linear("last.out", &silus(&plain.linear("last.inner", &plain.norm("last.norm", &x))));
+        let expected = plain.head("", &wide(&context, j / 2), &wide(&noise, j));
         for (got, expected) in draws[j / 2][j % 2].iter().zip(expected) {
             assert!((f64::from(*got) - expected).abs() < 1e-5 * (1.0 + expected.abs()), "{got}, {expected}");
         }
     }
+}
+/// From tokens to the draws of the patch that follows, which the autoencoder turns into tokens.
+#[test]
+fn patches_that_follow_are_those_of_another_implementation() {
+    let model = stirred(continuous(), 0.5);
+    let (plain, draws, mut kinds) = (Plain(model.params()), 40, std::collections::HashSet::new());
+    for (seed, patches) in [(1, 5), (2, 5), (3, 2), (4, 1), (5, 3), (6, 5)] {
+        let context: Vec<u32> = tokens(3 * patches, 1).iter().map(|t| (*t as u32 + seed) % 7).collect();
+        let input = |patch: &[u32]| {
+            let joint = plain.linear("joint", &patch.iter().flat_map(|t| plain.embed(*t, 8)).collect::<Vec<_>>());
+            plain.norm("norm", &plain.linear("input", &silus(&joint)))
+        };
+        let seen = plain.backbone(context.chunks(3).map(input).collect(), TRANSFORMER).pop().unwrap();
+        let rng = || ChainRng::new(seed.into());
+        let noise = harmonium::models::calm::head_noise(&mut rng(), (1, draws, HEAD.noise)).unwrap();
+        let noise = noise.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let wide = |noise: &[f32]| noise.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+        let z: Vec<f32> =
+            noise.chunks(HEAD.noise).flat_map(|e| plain.head("head.", &seen, &wide(e))).map(|v| v as f32).collect();
+        let expected = model.autoencoder().decode(Mat::from_vec(CODER.latent, draws, z).as_view()).unwrap();
+        let got = model.candidates(&context, draws, &mut rng()).unwrap();
+        // Decoding takes the most probable token: vectors that differ by rounding may differ in one where two are all but equal.
+        let other = got.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        assert!(other <= 1, "{other} of {} tokens", got.len());
+        kinds.extend(expected.chunks(3).map(<[u32]>::to_vec));
+    }
+    assert!(kinds.len() > 10, "{} different patches: too few to tell anything", kinds.len());
+}
+/// The divergence is that of Gaussians, each number's at least the floor; the rest of the loss is the surprise at the tokens themselves.
+#[test]
+fn the_loss_of_the_autoencoder_is_that_of_another_implementation() {
+    let (mut model, patches) = (coder(), tokens(3, 60));
+    let list: Vec<u32> = patches.iter().map(|t| *t as u32).collect();
+    let of = |model: &Autoencoder, divergence: f64, floor: f64| {
+        let mut objective = PatchReconstruction::new(1);
+        (objective.divergence, objective.floor) = (divergence, floor);
+        (objective.drop_tokens, objective.drop_numbers) = (0.0, 0.0);
+        gradient(model, &mut objective, &patches, &[1.0; 60]).0
+    };
+    let [means, deviations] = model.encode(&list).unwrap();
+    for floor in [0.0, 0.3, 5.0] {
+        let of_one = |(m, s): (&f32, &f32)| {
+            let (m, s) = (f64::from(*m), f64::from(*s));
+            (0.5 * (m * m + s * s - 1.0) - s.ln()).max(floor)
+        };
+        let expected = means.iter().zip(&deviations).map(of_one).sum::<f64>() / 60.0;
+        let got = (of(&model, 1e3, floor) - of(&model, 0.0, floor)) / 1e3; // of the same noise
+        assert!((got - expected).abs() < 1e-5 * (1.0 + expected), "floor {floor}: {got}, {expected}");
+    }
+    // Without spread there is no noise either: the largest that is left is e⁻⁸.
+    let slot = model.params().slots().iter().position(|s| s.name == "posterior.bias").unwrap();
+    model.change(&mut |p| p.slice_mut(slot)[4..].fill(-100.0));
+    let (plain, [means, _]) = (Plain(model.params()), model.encode(&list).unwrap());
+    let surprise = |(z, patch): (Vec<f64>, &[u32])| {
+        let joint = plain.gated("decoder.all", &plain.linear("decoder.first", &z));
+        let each = plain.linear("decoder.joint", &joint);
+        let of_one = |(each, token): (&[f64], &u32)| {
+            let seen = plain.rms("decoder.norm", &plain.gated("decoder.each", each));
+            -log_softmax(&plain.linear("decoder.last", &seen), *token as usize)
+        };
+        each.chunks(8).zip(patch).map(of_one).sum::<f64>()
+    };
+    let vectors = means.column_iter().map(|z| z.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>());
+    let expected = vectors.zip(list.chunks(3)).map(surprise).sum::<f64>() / 60.0;
+    // That noise moves 60 surprises by some 3e-4 each, and their mean by an eighth of that.
+    let got = of(&model, 0.0, 0.0);
+    assert!((got - expected).abs() < 3e-4 * (1.0 + expected), "{got}, {expected}");
 }
 
 #[test]
@@ -394,6 +466,20 @@ fn what_makes_no_sense_is_refused() {
     assert!(LanguageModel::new(0, TRANSFORMER).is_err());
     assert!(said(Autoencoder::new(AutoencoderSettings { latent: 0, ..CODER }).unwrap_err()).contains("autoencoder"));
     assert!(ImplicitDensity::new(1, &[], 1, HEAD).is_err());
+    assert!(ImplicitDensity::new(0, &[(3, Activation::Silu)], 1, HEAD).is_err());
+    assert!(ImplicitDensity::new(1, &[(0, Activation::Silu), (3, Activation::Silu)], 1, HEAD).is_err());
+    for empty in [Transformer { inner: 0, ..TRANSFORMER }, Transformer { length: 0, ..TRANSFORMER }] {
+        assert!(said(LanguageModel::new(7, empty).unwrap_err()).contains("positions and gated units"));
+        assert!(ContinuousLanguageModel::new(coder(), empty, HEAD).is_err());
+    }
+    let mut language = language();
+    for sharpness in [-1.0, f32::NAN, f32::INFINITY] {
+        language.sharpness = sharpness;
+        assert!(said(language.write(&[1], 3, &mut ChainRng::new(1)).unwrap_err()).contains("sharpness"));
+    }
+    language.sharpness = 1.0;
+    language.change(&mut |p| p.as_mut_slice().fill(f32::NAN));
+    assert!(said(language.write(&[1], 3, &mut ChainRng::new(1)).unwrap_err()).contains("logit"));
     assert!(ImplicitDensity::new(1, &[(3, Activation::Silu)], 0, HEAD).is_err());
     assert!(ImplicitDensity::new(1, &[(3, Activation::Silu)], 1, HeadSettings { noise: 0, ..HEAD }).is_err());
 }

@@ -74,6 +74,17 @@ fn points_that_coincide_have_finite_slopes() {
         }
     }
 }
+/// However near: also where the power of distances that slopes have is more than a number can be.
+#[test]
+fn points_that_nearly_coincide_have_finite_slopes() {
+    for (alpha, apart) in [(0.01, 1e-45f32), (0.5, 1e-38), (1.0, 1e-42), (1.9, 1e-45)] {
+        let x = Mat::from_column_slice(2, 3, &[0.0, 0.0, apart, 0.0, 0.0, 1.0]);
+        let mut slopes = Mat::from_element(2, 3, f32::NAN);
+        let score = EnergyScore { alpha, diversity: 1.0 };
+        score.loss_and_grad(x.as_view(), x.columns(0, 1).clone_owned().as_view(), slopes.as_view_mut()).unwrap();
+        assert!(slopes.iter().all(|s| s.is_finite()), "{alpha}, {apart}: {slopes}");
+    }
+}
 /// `E|x - y| = 2/√π` for standard Gaussian x and y.
 #[test]
 fn the_estimate_is_unbiased() {
@@ -206,6 +217,7 @@ fn brier_scores_are_unbiased() {
 #[test]
 fn brier_scores_refuse_what_does_not_fit() {
     let refused = |t: &[u32], a: &[u32], n: usize| brier_lm(t, [a, t], n).unwrap_err().to_string();
+    assert!(refused(&[1, 1], &[1, 1], usize::MAX).contains("at least 2"));
     assert!(refused(&[1, 2], &[1, 2], 0).contains("contexts of BrierLM"));
     assert!(refused(&[1, 2], &[1, 2], 2).contains("contexts of BrierLM"));
     assert!(refused(&[1, 2, 3], &[1, 2], 1).contains("tokens of continuations"));
@@ -255,6 +267,11 @@ fn temperatures_fall_back_and_refuse() {
     assert!((0..50).all(|_| [1, 3].contains(&sharpened(&[1, 2, 3, 2], 3, &mut rng).unwrap())));
     assert!((0..50).map(|_| sharpened(&[1, 2, 3], 9, &mut rng).unwrap()).any(|k| k == 2));
     assert!(sharpened::<u8>(&[], 1, &mut rng).is_err() && sharpened(&[1], 0, &mut rng).is_err());
+    assert!(sharpened_exactly(|| Ok(1), 0, 5).is_err());
+    // Sets of 1,000 out of 2,000 are more than a number can be; out of 1,999, half as many.
+    let many: Vec<bool> = (0..3999).map(|i| i < 2000).collect();
+    let first = (0..900).filter(|_| many[sharpened(&many, 1000, &mut rng).unwrap()]).count();
+    assert!((first as f64 - 600.0).abs() < 4.5 * 200f64.sqrt(), "{first} of 900");
     let mut count = 0;
     let never = sharpened_exactly(
         || -> Result<u32> {

@@ -41,7 +41,8 @@ pub struct AutoencoderSettings {
 
 /// Patches of `K` tokens as vectors, and back. A sample is the tokens of a patch. [`crate::objectives::PatchReconstruction`] learns it.
 ///
-/// Two gated layers in each direction: one for every token, one for the patch (Shao et al. 2025).
+/// Two gated layers in each direction: one for every token, one for the patch (Shao et al. 2025). Logits are by a layer of their own;
+/// those of the publication are by the embeddings of tokens.
 ///
 /// ```
 /// use harmonium::models::calm::{Autoencoder, AutoencoderSettings};
@@ -122,11 +123,11 @@ impl Autoencoder {
     pub fn initialise(&mut self, seed: u64) {
         self.module.draw(seed);
     }
-    /// Multiplications of a patch forwards, there and back.
-    pub fn multiplications(&self) -> f64 {
+    /// Multiplications of a patch forwards: to encode it, and to decode it.
+    pub fn multiplications(&self) -> [f64; 2] {
         let AutoencoderSettings { tokens, patch, width, inner, latent } = self.settings;
-        let gated = 2 * (patch + 1) * 3 * width * inner; // of every token and of the patch, in both directions
-        (gated + 2 * patch * width * width + 3 * width * latent + patch * width * tokens) as f64
+        let layers = (patch + 1) * 3 * width * inner + patch * width * width; // of every token and of the patch
+        [layers + 2 * width * latent, layers + width * latent + patch * width * tokens].map(|n| n as f64)
     }
     /// How it is built.
     pub fn settings(&self) -> AutoencoderSettings {

@@ -8,7 +8,7 @@ use super::{Autoencoder, AutoencoderSettings};
 use crate::models::neural::Activation::Silu;
 use crate::models::neural::candle::{Linear, Norm, Owned, activate, fitting, read};
 use crate::{ChainRng, Mat, MatRef, Params, Result};
-use candle_core::{Device, Result as Candle, Tensor, bail};
+use candle_core::{Device, Result as Candle, Tensor};
 use candle_nn::{Embedding, Init, Module, VarBuilder};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -40,9 +40,6 @@ pub(crate) struct Drawing {
 }
 impl Drawing {
     fn new(variables: VarBuilder<'_>, coder: AutoencoderSettings, t: Transformer, head: HeadSettings) -> Candle<Self> {
-        if t.length == 0 {
-            bail!("a model of language has positions: {t:?}");
-        }
         let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
         let embedding = variables.get_with_hints((coder.tokens, t.width), "embedding", normal)?;
         let linear = |name: &str, from: usize, to: usize, gain: f64| Linear::new(variables.pp(name), from, to, gain);
@@ -80,7 +77,8 @@ impl ContinuousLanguageModel {
     /// On the vectors of an autoencoder; all parameters zero.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) if there are no positions, heads do not fit the width, or the head has no noise or no units.
+    /// [`Error::Value`](crate::Error::Value) if there are no positions or gated units, heads do not fit the width, or the head has no
+    /// noise or no units.
     pub fn new(autoencoder: Autoencoder, transformer: Transformer, head: HeadSettings) -> Result<Self> {
         let coder = autoencoder.settings();
         let module = Owned::build(&[], |variables| Drawing::new(variables, coder, transformer, head))?;
@@ -90,7 +88,8 @@ impl ContinuousLanguageModel {
     pub fn initialise(&mut self, seed: u64) {
         self.module.draw(seed);
     }
-    /// Multiplications of a patch forwards, with so many draws of the head.
+    /// Multiplications of a patch forwards, with so many draws of the head; without the autoencoder, which encodes what is to be drawn while
+    /// it learns, and decodes what is.
     pub fn multiplications(&self, draws: usize) -> f64 {
         let (width, coder, h) = (self.transformer.width, self.autoencoder.settings(), self.head);
         let input = (coder.patch + 1) * 2 * width * width;
@@ -201,5 +200,77 @@ impl Writer for ContinuousLanguageModel {
         contexts.iter().try_for_each(|c| check_known(c, self.autoencoder.settings().tokens))?;
         let seen: Vec<&[u32]> = contexts.iter().map(|c| &c[c.len() - length..]).collect();
         self.patches(&seen, 1, streams)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::keyed;
+    use rand::RngExt;
+
+    const CODER: AutoencoderSettings = AutoencoderSettings { tokens: 7, patch: 3, width: 8, inner: 6, latent: 4 };
+    const TRANSFORMER: Transformer = Transformer { layers: 2, width: 8, heads: 2, inner: 6, length: 5 };
+
+    fn model() -> ContinuousLanguageModel {
+        let mut coder = Autoencoder::new(CODER).unwrap();
+        coder.initialise(1);
+        let head = HeadSettings { noise: 3, width: 6, blocks: 1 };
+        let mut model = ContinuousLanguageModel::new(coder, TRANSFORMER, head).unwrap();
+        model.initialise(2);
+        let mut rng = ChainRng::new(3);
+        let mut stir = |v: &mut f32| *v += rng.random_range(-0.5f32..0.5);
+        model.update(&mut |p| p.as_mut_slice().iter_mut().for_each(&mut stir));
+        model
+    }
+    fn windows() -> Mat {
+        let mut rng = ChainRng::new(4);
+        Mat::from_fn(18, 3, |_, _| rng.random_range(0..7u32) as f32)
+    }
+    fn numbers(t: &Tensor) -> Vec<f32> {
+        t.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// What learns sees at a position what writes sees after a text that ends there: all of that, and no more.
+    #[test]
+    fn what_learns_sees_what_writes_sees() {
+        let (model, x) = (model(), windows());
+        let [seen, noise, _] = model.prepare(x.as_view(), 0..3, [2, 1], |j| keyed(5, &[j as u64])).unwrap();
+        let net = model.module.fixed();
+        let draws = net.draws(&seen, &noise).unwrap().reshape((3, 5, 8)).unwrap();
+        let noise = noise.reshape((3, 5, 2, 3)).unwrap();
+        for p in 0..5 {
+            let text = seen.narrow(1, 0, 3 * (p + 1)).unwrap();
+            let own = noise.narrow(1, p, 1).unwrap().squeeze(1).unwrap();
+            let written = numbers(&net.last_draws(&text, &own).unwrap());
+            for (a, b) in numbers(&draws.narrow(1, p, 1).unwrap()).iter().zip(&written) {
+                assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "position {p}: {a}, {b}");
+            }
+        }
+    }
+    /// What is to be drawn at a position is the vector of the patch after it, with the spread that it has there.
+    #[test]
+    fn targets_are_vectors_of_the_patch_that_follows() {
+        const N: usize = 20_000;
+        let (model, x) = (model(), windows());
+        let [_, _, targets] = model.prepare(x.as_view(), 1..3, [2, N], |j| keyed(5, &[j as u64])).unwrap();
+        let (targets, mut checked) = (numbers(&targets), 0);
+        for (j, of_window) in targets.chunks(5 * N * 4).enumerate() {
+            let window: Vec<u32> = x.column(1 + j).iter().map(|t| *t as u32).collect();
+            let [means, deviations] = model.autoencoder.encode(&window[3..]).unwrap();
+            for (p, of_position) in of_window.chunks(N * 4).enumerate() {
+                for i in 0..4 {
+                    let (mean, deviation) = (f64::from(means[(i, p)]), f64::from(deviations[(i, p)]));
+                    let z = of_position.iter().skip(i).step_by(4).map(|v| (f64::from(*v) - mean) / deviation);
+                    let [sum, squares] = z.fold([0.0, 0.0], |[s, q], z| [s + z, q + z * z]);
+                    // 80 numbers, and their squares, whose standard errors are 1 and √2 over √N.
+                    let n = N as f64;
+                    assert!(sum.abs() < 4.5 * n.sqrt(), "window {j}, position {p}, number {i}: {}", sum / n);
+                    assert!((squares - n).abs() < 4.5 * (2.0 * n).sqrt(), "{j}, {p}, {i}: {}", squares / n);
+                    checked += 1;
+                }
+            }
+        }
+        assert_eq!(checked, 40);
     }
 }

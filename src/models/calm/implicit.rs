@@ -60,11 +60,16 @@ impl ImplicitDensity {
     /// Hidden layers of the inputs, then the head; all parameters zero.
     ///
     /// # Errors
-    /// [`Error::Value`] if there are no hidden layers, or nothing to draw; and if the head has no noise or no units.
+    /// [`Error::Value`] if there are no inputs (for a distribution without any, let one be constant), no hidden layers or one of no units, or
+    /// nothing to draw; and if the head has no noise or no units.
     pub fn new(inputs: usize, hidden: &[(usize, Activation)], outputs: usize, head: HeadSettings) -> Result<Self> {
         let Some(contexts) = hidden.last().map(|h| h.0) else {
             return Err(Error::value("hidden layers before an energy head", "at least 1", 0));
         };
+        if inputs == 0 || hidden.iter().any(|h| h.0 == 0) {
+            let got = format!("{inputs}, and hidden layers of {hidden:?}");
+            return Err(Error::value("inputs of a conditional distribution", "at least 1, and no empty layer", got));
+        }
         let names: Vec<&str> = hidden.iter().map(|h| h.1.name()).collect();
         let architecture = format!("dense, {}", names.join(" "));
         Self::with_network(&architecture, [inputs, contexts, outputs], head, |variables| {

@@ -31,7 +31,7 @@ pub struct LanguageModel {
     module: Owned<Predicting>,
     tokens: usize,
     transformer: Transformer,
-    /// Draws have the probabilities `pⁿ/Σpⁿ`: a temperature of `1/n`. 1 at first.
+    /// Draws have the probabilities `pⁿ/Σpⁿ`: a temperature of `1/n`, `n` at least 0. 1 at first.
     pub sharpness: f32,
 }
 pub(crate) struct Predicting {
@@ -41,8 +41,8 @@ pub(crate) struct Predicting {
 }
 impl Predicting {
     fn new(variables: VarBuilder<'_>, tokens: usize, t: Transformer) -> Candle<Self> {
-        if tokens == 0 || t.length == 0 {
-            bail!("a model of language has tokens and positions: {tokens}, {t:?}");
+        if tokens == 0 {
+            bail!("a model of language has tokens");
         }
         let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
         let embedding = Embedding::new(variables.get_with_hints((tokens, t.width), "embedding", normal)?, t.width);
@@ -64,7 +64,7 @@ impl LanguageModel {
     /// Of so many different tokens; all parameters zero.
     ///
     /// # Errors
-    /// [`Error::Value`] if there are no tokens or positions, or heads do not fit the width.
+    /// [`Error::Value`] if there are no tokens, positions or gated units, or heads do not fit the width.
     pub fn new(tokens: usize, transformer: Transformer) -> Result<Self> {
         let module = Owned::build(&[], |variables| Predicting::new(variables, tokens, transformer))?;
         Ok(Self { module, tokens, transformer, sharpness: 1.0 })
@@ -136,7 +136,12 @@ impl Writer for LanguageModel {
     fn longest(&self) -> usize {
         self.transformer.length
     }
+    /// # Errors
+    /// Also [`Error::Value`] if the sharpness is negative, or something is not finite: it or a logit.
     fn next(&self, contexts: &[&[u32]], streams: &mut [ChainRng]) -> Result<Vec<u32>> {
+        if !(self.sharpness >= 0.0 && self.sharpness.is_finite()) {
+            return Err(Error::value("the sharpness of a model of language", "at least 0", self.sharpness));
+        }
         let length = last_of(contexts, streams, self)?;
         contexts.iter().try_for_each(|c| check_known(c, self.tokens))?;
         let mut out = vec![0; contexts.len()];
@@ -146,6 +151,9 @@ impl Writer for LanguageModel {
             let tokens = Tensor::from_vec(tokens, (contexts.len(), length), &Device::Cpu)?;
             let logits = read(&self.module.fixed().last_logits(&tokens)?, <[f32]>::to_vec)?;
             for ((logits, rng), out) in logits.chunks_exact(self.tokens).zip(streams).zip(out) {
+                if let Some(wrong) = logits.iter().find(|v| !v.is_finite()) {
+                    bail!("a logit of the next token is {wrong}");
+                }
                 let mut p = logits.to_vec();
                 linalg::softmax(self.sharpness, &mut p);
                 *out = drawn(&p, rng.random()) as u32;

@@ -94,6 +94,9 @@ pub(super) struct Backbone {
 }
 impl Backbone {
     pub(super) fn new(variables: VarBuilder<'_>, t: Transformer) -> Result<Self> {
+        if t.length == 0 || t.inner == 0 {
+            bail!("a transformer has positions and gated units: {t:?}");
+        }
         if t.heads == 0 || !t.width.is_multiple_of(2 * t.heads) || t.width == 0 {
             bail!("a transformer's width must be an even multiple of its heads: {} of {}", t.width, t.heads);
         }
