@@ -56,6 +56,11 @@ pub(crate) fn probes(rbm: &Rbm, columns: usize) -> Mat {
     };
     Mat::from_fn(rbm.n_visible() + rbm.n_hidden(), columns, |i, _| draw(oracle.kind_of(i)))
 }
+/// The same model with parameters in 64ths: sums of them over whole numbers are exact, in whatever order a processor takes them.
+pub(crate) fn in_64ths(mut rbm: Rbm) -> Rbm {
+    rbm.update(&mut |p| p.as_mut_slice().iter_mut().for_each(|v| *v = (64.0 * *v).round() / 64.0));
+    rbm
+}
 /// `|got - expected|` within rounding of `f32` at this scale.
 #[track_caller]
 pub(crate) fn close(got: f64, expected: f64, scale: f64, what: &str) {

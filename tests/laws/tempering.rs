@@ -7,7 +7,7 @@ use crate::reference::{Oracle, Side, product};
 use harmonium::models::Rbm;
 use harmonium::rng::derive;
 use harmonium::samplers::{BlockGibbs, Kernel, Moves, Tempering};
-use harmonium::{Annealed, Chains, Gibbs, Mat, MatRef, Response, Resume, Saved, Slab, States, Streams, laws};
+use harmonium::{Annealed, Chains, Gibbs, Mat, Response, Resume, Saved, Slab, States, Streams, laws};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -312,11 +312,10 @@ fn a_ladder_of_one_is_the_chains() {
         assert_eq!(alone.states(0).x(), chains.states.x(), "{}", name(&rbm));
     }
 }
-/// What is known of states that were exchanged is known of the right ones. Not to the bit: the route of a product is that of the columns it is
-/// beside, and sums in an order of its own.
+/// What is known of states that were exchanged is known of the right ones.
 #[test]
 fn fields_travel_with_their_states() {
-    for rbm in cases::all() {
+    for rbm in cases::all().into_iter().map(cases::in_64ths) {
         let mut ladder = tempering(&rbm, &BETAS, 70, 4);
         for advance in 0..4 {
             ladder.advance(&rbm);
@@ -324,18 +323,12 @@ fn fields_travel_with_their_states() {
                 let (mut states, mut new) = (ladder.states(k).clone(), States::new(ladder.states(k).x().clone_owned()));
                 for b in 0..2 {
                     let what = format!("{} block {b} at β = {beta} after {advance}", name(&rbm));
-                    near(states.field(&rbm, b), new.field(&rbm, b), &what);
-                    near(states.mean(&rbm, b), new.mean(&rbm, b), &what);
+                    assert_eq!(states.field(&rbm, b), new.field(&rbm, b), "{what}");
+                    assert_eq!(states.mean(&rbm, b), new.mean(&rbm, b), "{what}");
                 }
             }
         }
     }
-}
-#[track_caller]
-fn near(got: MatRef<'_>, expected: MatRef<'_>, what: &str) {
-    assert_eq!(got.shape(), expected.shape(), "{what}");
-    // A field is a sum of a few weights of the order of 1.
-    got.iter().zip(expected.iter()).for_each(|(a, b)| cases::close((*a).into(), (*b).into(), 4.0, what));
 }
 #[test]
 fn systems_depend_neither_on_threads_nor_on_their_number() {
