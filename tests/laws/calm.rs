@@ -156,6 +156,13 @@ impl Plain<'_> {
         let both = self.linear(&format!("{name}.up"), &self.rms(&format!("{name}.norm"), x));
         plus(x, &self.linear(&format!("{name}.down"), &glu(&both)))
     }
+    /// Logits of the tokens of a patch, by its vector.
+    fn decode(&self, z: &[f64], width: usize) -> Vec<Vec<f64>> {
+        let joint = self.gated("decoder.all", &self.linear("decoder.first", z));
+        let logits =
+            |each: &[f64]| self.linear("decoder.last", &self.rms("decoder.norm", &self.gated("decoder.each", each)));
+        self.linear("decoder.joint", &joint).chunks(width).map(logits).collect()
+    }
     fn embed(&self, token: u32, width: usize) -> Vec<f64> {
         self.slot("embedding")[token as usize * width..][..width].to_vec()
     }
@@ -264,10 +271,7 @@ fn the_autoencoder_is_that_of_another_implementation() {
             assert!((f64::from(means[(i, j)]) - both[i]).abs() < 1e-5 * (1.0 + both[i].abs()));
             assert!((f64::from(deviations[(i, j)]) / both[4 + i].exp() - 1.0).abs() < 1e-5);
         }
-        let joint = plain.gated("decoder.all", &plain.linear("decoder.first", &both[..4]));
-        let each = plain.linear("decoder.joint", &joint);
-        for (each, token) in each.chunks(8).zip(&back[3 * j..]) {
-            let logits = plain.linear("decoder.last", &plain.rms("decoder.norm", &plain.gated("decoder.each", each)));
+        for (logits, token) in plain.decode(&both[..4], 8).iter().zip(&back[3 * j..]) {
             let most = logits.iter().copied().fold(f64::MIN, f64::max);
             assert!(logits[*token as usize] > most - 1e-5);
         }
@@ -357,13 +361,7 @@ fn the_loss_of_the_autoencoder_is_that_of_another_implementation() {
     model.change(&mut |p| p.slice_mut(slot)[4..].fill(-100.0));
     let (plain, [means, _]) = (Plain(model.params()), model.encode(&list).unwrap());
     let surprise = |(z, patch): (Vec<f64>, &[u32])| {
-        let joint = plain.gated("decoder.all", &plain.linear("decoder.first", &z));
-        let each = plain.linear("decoder.joint", &joint);
-        let of_one = |(each, token): (&[f64], &u32)| {
-            let seen = plain.rms("decoder.norm", &plain.gated("decoder.each", each));
-            -log_softmax(&plain.linear("decoder.last", &seen), *token as usize)
-        };
-        each.chunks(8).zip(patch).map(of_one).sum::<f64>()
+        plain.decode(&z, 8).iter().zip(patch).map(|(logits, t)| -log_softmax(logits, *t as usize)).sum::<f64>()
     };
     let vectors = means.column_iter().map(|z| z.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>());
     let expected = vectors.zip(list.chunks(3)).map(surprise).sum::<f64>() / 60.0;
